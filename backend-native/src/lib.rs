@@ -1,0 +1,1 @@
+//! A paged-KV inference engine (CPU, simulated and CUDA devices) that records itself.

@@ -1,0 +1,1 @@
+//! Writes a kvlens run as CSV.

@@ -1,0 +1,1 @@
+//! The column layout of a kvlens run, as Arrow schemas and record batches.

@@ -1,0 +1,1 @@
+//! Records what happens inside an LLM inference engine: facade library and command.

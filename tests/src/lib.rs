@@ -1,0 +1,1 @@
+//! Behaviour across the crates of kvlens.
