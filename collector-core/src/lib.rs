@@ -1,1 +1,33 @@
-//! Records what happens inside an LLM inference engine: traits, metric catalog, recorder, histograms, collector.
+//! Records what happens inside an LLM inference engine at a cost the engine can't feel.
+//!
+//! This crate is the middle of `kvlens`. It knows no engine and no file format: an engine is a
+//! [`StatsSource`], a destination is an [`Exporter`], and a [`Collector`] moves figures from one to the other.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`metric`], [`catalog`] | what a metric is; every standard metric, declared once |
+//! | [`record`] | the four kinds of record: samples, steps, requests, blocks |
+//! | [`source`], [`exporter`] | the two traits and their contracts |
+//! | [`run`] | what a run is: its sources, its columns, its tables |
+//! | [`recorder`] | handles for an engine's hot path |
+//! | [`histogram`] | log-linear and fixed-boundary histograms |
+//! | [`collector`] | the loop between sources and exporters |
+//! | [`clock`] | time as a trait, so that tests and simulations own it |
+
+pub mod catalog;
+pub mod clock;
+pub mod error;
+pub mod exporter;
+pub mod histogram;
+pub mod metric;
+pub mod record;
+pub mod run;
+pub mod source;
+
+pub use clock::{Clock, ClockAnchor, ManualClock, SystemClock};
+pub use error::{BoxError, Error, Result};
+pub use exporter::Exporter;
+pub use metric::{Kind, MetricDesc, Unit};
+pub use record::{Batch, BlockRow, RequestRow, Sample, StepRow, Table, Value};
+pub use run::{RunInfo, RunSchema, SourceIndex, SourceInfo, Tables};
+pub use source::{MetricId, Reading, Sink, StatsSource};
