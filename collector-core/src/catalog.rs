@@ -95,7 +95,7 @@ catalog! {
             "KV blocks that hold nothing reusable."
             [sglang = "kv_available_tokens"];
         KV_CACHE_USAGE: Gauge Ratio "kv_cache_usage"
-            "kv_blocks_used / kv_blocks_total: cached-but-evictable blocks do not count as used."
+            "`kv_blocks_used` / `kv_blocks_total`: cached-but-evictable blocks do not count as used."
             [vllm_v0 = "gpu_cache_usage_perc", vllm_v1 = "kv_cache_usage_perc", sglang = "token_usage"];
         KV_TOKENS_USED: Gauge Tokens "kv_tokens_used"
             "Token slots filled in used blocks; less than used blocks x block size by internal fragmentation. Shared blocks count once."

@@ -32,7 +32,7 @@ use crate::run::{RunEnd, RunSchema};
 ///     fn finish(&mut self, _end: &RunEnd) -> Result<()> { Ok(()) }
 /// }
 /// ```
-pub trait Exporter: std::fmt::Debug + Send + 'static {
+pub trait Exporter: std::fmt::Debug + Send {
     /// The exporter's name, for messages.
     fn name(&self) -> &str;
 
@@ -64,10 +64,7 @@ pub trait Exporter: std::fmt::Debug + Send + 'static {
 macro_rules! forward {
     ($($target:ty),*) => { $(
         #[deny(clippy::missing_trait_methods)]
-        impl<E: Exporter + ?Sized> Exporter for $target
-        where
-            $target: std::fmt::Debug + Send + 'static,
-        {
+        impl<E: Exporter + ?Sized> Exporter for $target {
             fn name(&self) -> &str {
                 (**self).name()
             }
@@ -91,4 +88,4 @@ macro_rules! forward {
     )* };
 }
 
-forward!(Box<E>, &'static mut E);
+forward!(Box<E>, &mut E);

@@ -58,7 +58,7 @@ pub enum Reading {
 /// let boxed: Box<dyn StatsSource> = Box::new(engine);
 /// assert_eq!(boxed.metrics()[0].name, "requests_running");
 /// ```
-pub trait StatsSource: std::fmt::Debug + Send + 'static {
+pub trait StatsSource: std::fmt::Debug + Send {
     /// Says what the source is.
     fn info(&self) -> &SourceInfo;
 
@@ -120,10 +120,7 @@ pub trait Sink {
 macro_rules! forward {
     ($($target:ty),*) => { $(
         #[deny(clippy::missing_trait_methods)]
-        impl<S: StatsSource + ?Sized> StatsSource for $target
-        where
-            $target: std::fmt::Debug + Send + 'static,
-        {
+        impl<S: StatsSource + ?Sized> StatsSource for $target {
             fn info(&self) -> &SourceInfo {
                 (**self).info()
             }
@@ -143,4 +140,4 @@ macro_rules! forward {
     )* };
 }
 
-forward!(Box<S>, &'static mut S);
+forward!(Box<S>, &mut S);

@@ -1,0 +1,258 @@
+//! Takes what one source hands over, puts it right, and shapes it into samples and batches.
+
+use super::sanity::{Sane, clamp_parts};
+use crate::catalog;
+use crate::histogram::{FixedHistogram, SparseHistogram};
+use crate::metric::{Kind, MetricDesc, Unit};
+use crate::record::{Batch, BlockRow, RequestRow, Sample, StepRow, Table, Value};
+use crate::run::{RunSchema, SourceIndex, Tables};
+use crate::source::{MetricId, Reading, Sink, StatsSource};
+use std::sync::Arc;
+
+/// What the collector measures of a source itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SelfMetrics {
+    pub(super) collect_ns: u64,
+    pub(super) ticks_missed: u64,
+    pub(super) rows_dropped: u64,
+    pub(super) errors: u64,
+    pub(super) anomalies: u64,
+}
+
+/// The metrics that every source's samples carry, whatever the source knows.
+pub(super) static SELF_METRICS: [&MetricDesc; 5] = [
+    &catalog::COLLECT_TIME,
+    &catalog::TICKS_MISSED,
+    &catalog::ROWS_DROPPED,
+    &catalog::SOURCE_ERRORS,
+    &catalog::ANOMALIES,
+];
+
+/// Where a source's metric goes.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    column: usize,
+    kind: Kind,
+    unit: Unit,
+    /// The last cumulative reading of the epoch.
+    last: u64,
+    /// The total since the start of the run; `None` until the counter was read once.
+    total: Option<u64>,
+}
+
+/// One source's side of the collector.
+#[derive(Debug)]
+pub(super) struct Intake {
+    source: SourceIndex,
+    targets: Vec<Target>,
+    pairs: Vec<(usize, usize)>,
+    self_columns: [Option<usize>; 5],
+    tables: Tables,
+    epoch: Option<u64>,
+    served_by: Option<Arc<str>>,
+    values: Vec<Value>,
+    pub(super) metrics: SelfMetrics,
+    pub(super) steps: Vec<StepRow>,
+    pub(super) requests: Vec<RequestRow>,
+    pub(super) blocks: Vec<BlockRow>,
+}
+
+impl Intake {
+    pub(super) fn new(
+        source: SourceIndex,
+        of: &dyn StatsSource,
+        schema: &RunSchema,
+        pairs: Vec<(usize, usize)>,
+    ) -> Self {
+        let column = |name: &str| schema.metrics.iter().position(|metric| metric.name == name);
+        let target = |metric: &MetricDesc| Target {
+            // Every metric of every source has a column; one past the end is never written.
+            column: column(&metric.name).unwrap_or(usize::MAX),
+            kind: metric.kind,
+            unit: metric.unit,
+            last: 0,
+            total: None,
+        };
+        Self {
+            source,
+            targets: of.metrics().iter().map(target).collect(),
+            pairs,
+            self_columns: SELF_METRICS.map(|metric| column(&metric.name)),
+            tables: schema.run.tables,
+            epoch: None,
+            served_by: None,
+            values: vec![Value::Missing; schema.metrics.len()],
+            metrics: SelfMetrics::default(),
+            steps: Vec::new(),
+            requests: Vec::new(),
+            blocks: Vec::new(),
+        }
+    }
+
+    /// Takes the sample that was handed over since the last call, and starts a new one.
+    pub(super) fn take_sample(&mut self, monotonic_ns: u64, interval_ns: u64, overshoot_ns: u64) -> Sample {
+        self.metrics.anomalies += clamp_parts(&mut self.values, &self.pairs);
+        let own = self.metrics;
+        let own = [
+            own.collect_ns,
+            own.ticks_missed,
+            own.rows_dropped,
+            own.errors,
+            own.anomalies,
+        ];
+        for (column, value) in self.self_columns.iter().zip(own) {
+            if let Some(slot) = column.and_then(|column| self.values.get_mut(column)) {
+                *slot = Value::Counter(value);
+            }
+        }
+        let fresh = vec![Value::Missing; self.values.len()];
+        Sample {
+            source: self.source,
+            served_by: self.served_by.take(),
+            monotonic_ns,
+            interval_ns,
+            overshoot_ns,
+            merged: 1,
+            values: std::mem::replace(&mut self.values, fresh),
+        }
+    }
+
+    /// Takes the rows of every table that has at least `at_least` of them, as batches.
+    pub(super) fn take_rows(&mut self, at_least: usize, mut each: impl FnMut(Batch)) {
+        let at_least = at_least.max(1);
+        if self.steps.len() >= at_least {
+            each(Batch::Steps(self.source, take(&mut self.steps)));
+        }
+        if self.requests.len() >= at_least {
+            each(Batch::Requests(self.source, take(&mut self.requests)));
+        }
+        if self.blocks.len() >= at_least {
+            each(Batch::Blocks(self.source, take(&mut self.blocks)));
+        }
+    }
+
+    /// Finds a metric's target if the value is of its kind, else counts an anomaly.
+    fn target(&mut self, metric: MetricId, kind: Kind) -> Option<&mut Target> {
+        let found = self
+            .targets
+            .get_mut(metric.0)
+            .filter(|target| target.kind == kind);
+        if found.is_none() {
+            self.metrics.anomalies += 1;
+        }
+        found
+    }
+
+    fn put(&mut self, column: usize, value: &Value) {
+        if let Some(slot) = self.values.get_mut(column) {
+            // Two histograms of one metric in one sample add up: a late answer of a source that hung comes so.
+            if !slot.merge(value) {
+                self.metrics.anomalies += 1;
+            }
+        }
+    }
+}
+
+/// Takes a full buffer and leaves an empty one of the same size, so that filling it again does not grow it step by step.
+fn take<R>(rows: &mut Vec<R>) -> Vec<R> {
+    let empty = Vec::with_capacity(rows.len());
+    std::mem::replace(rows, empty)
+}
+
+/// Copies rows and puts them right; returns how many values were clamped.
+fn keep<R: Copy + Sane>(rows: &[R], into: &mut Vec<R>) -> u64 {
+    let from = into.len();
+    into.extend_from_slice(rows);
+    into.iter_mut().skip(from).map(Sane::clamp).sum()
+}
+
+impl Sink for Intake {
+    fn gauge(&mut self, metric: MetricId, value: f64) {
+        let Some(target) = self.target(metric, Kind::Gauge).copied() else {
+            return;
+        };
+        let possible = match target.unit {
+            Unit::Ratio => value.clamp(0.0, 1.0),
+            Unit::Celsius | Unit::None => value,
+            _ => value.max(0.0),
+        };
+        let impossible = !value.is_finite() || (possible - value).abs() > 0.0;
+        if impossible {
+            self.metrics.anomalies += 1;
+        }
+        if value.is_finite() {
+            self.put(target.column, &Value::Gauge(possible));
+        }
+    }
+
+    fn counter(&mut self, metric: MetricId, reading: Reading) {
+        let Some(target) = self.target(metric, Kind::Counter) else {
+            return;
+        };
+        let (added, went_back) = match reading {
+            Reading::Delta(delta) => (delta, false),
+            Reading::Cumulative(now) => {
+                let last = target.last;
+                target.last = last.max(now);
+                (now.saturating_sub(last), now < last)
+            }
+        };
+        let total = target.total.unwrap_or(0).saturating_add(added);
+        target.total = Some(total);
+        let column = target.column;
+        self.metrics.anomalies += u64::from(went_back);
+        self.put(column, &Value::Counter(total));
+    }
+
+    fn histogram(&mut self, metric: MetricId, delta: &SparseHistogram) {
+        let Some(target) = self.target(metric, Kind::Histogram).copied() else {
+            return;
+        };
+        self.put(target.column, &Value::Histogram(delta.clone()));
+    }
+
+    fn fixed_histogram(&mut self, metric: MetricId, delta: &FixedHistogram) {
+        let Some(target) = self.target(metric, Kind::Histogram).copied() else {
+            return;
+        };
+        self.put(target.column, &Value::Fixed(delta.clone()));
+    }
+
+    fn steps(&mut self, rows: &[StepRow]) {
+        if self.tables.has(Table::Steps) {
+            self.metrics.anomalies += keep(rows, &mut self.steps);
+        }
+    }
+
+    fn requests(&mut self, rows: &[RequestRow]) {
+        if self.tables.has(Table::Requests) {
+            self.metrics.anomalies += keep(rows, &mut self.requests);
+        }
+    }
+
+    fn blocks(&mut self, rows: &[BlockRow]) {
+        if self.tables.has(Table::Blocks) {
+            self.metrics.anomalies += keep(rows, &mut self.blocks);
+        }
+    }
+
+    fn epoch(&mut self, epoch: u64) {
+        if self.epoch.replace(epoch).is_some_and(|before| before != epoch) {
+            self.targets.iter_mut().for_each(|target| target.last = 0);
+        }
+    }
+
+    fn served_by(&mut self, member: &str) {
+        if self.served_by.as_deref() != Some(member) {
+            self.served_by = Some(member.into());
+        }
+    }
+
+    fn rows_dropped(&mut self, rows: u64) {
+        self.metrics.rows_dropped += rows;
+    }
+
+    fn anomalies(&mut self, count: u64) {
+        self.metrics.anomalies += count;
+    }
+}
