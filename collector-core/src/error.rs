@@ -92,6 +92,22 @@ pub enum Error {
         /// What was asked for.
         wanted: crate::Kind,
     },
+    /// A metric was registered after the recorder's source was taken, when the list of metrics is final.
+    #[error(
+        "metric `{name}` was registered after the recorder's source was taken; register every metric before"
+    )]
+    RegisteredLate {
+        /// The metric's name.
+        name: String,
+    },
+    /// A recorder's source was asked for twice.
+    #[error(
+        "the source of the recorder `{name}` is taken already; give each collector a recorder of its own"
+    )]
+    SourceTaken {
+        /// The recorder's name.
+        name: String,
+    },
     /// Two histograms with different bucket layouts can't be added.
     #[error("histograms with different bucket layouts can't be merged ({left} and {right})")]
     HistogramLayout {

@@ -79,18 +79,44 @@ impl SparseHistogram {
             self.counts.push(count);
             self.count = self.count.saturating_add(count);
         }
+        self.close(sum, min, max);
+    }
+
+    /// Empties it for another layout, keeping its memory; then come [`append_dense`](Self::append_dense) and
+    /// [`close`](Self::close).
+    pub(crate) fn reset(&mut self, config: Config) {
+        self.clear();
+        self.config = config;
+    }
+
+    /// Adds the counts of neighbouring buckets behind those there are; zeros are left out.
+    #[inline]
+    pub(crate) fn append_dense(&mut self, base: usize, counts: &[u64]) {
+        for (index, &count) in (base..).zip(counts) {
+            if count > 0 {
+                self.indices.push(u32::try_from(index).unwrap_or(u32::MAX));
+                self.counts.push(count);
+                self.count = self.count.saturating_add(count);
+            }
+        }
+    }
+
+    /// Completes what [`append_dense`](Self::append_dense) filled, moving the extremes into the outermost buckets.
+    pub(crate) fn close(&mut self, sum: u64, min: u64, max: u64) {
         let (Some(&first), Some(&last)) = (self.indices.first(), self.indices.last()) else {
             return;
         };
-        let (low, high) = (config.range(first as usize), config.range(last as usize));
-        let top = if last as usize + 1 == config.buckets() {
-            u64::MAX
-        } else {
-            high.1
-        };
+        let (low, high) = (self.bounds(first), self.bounds(last));
         self.sum = sum;
         self.min = min.clamp(low.0, low.1);
-        self.max = max.clamp(high.0, top);
+        self.max = max.clamp(high.0, high.1);
+    }
+
+    /// The values that a bucket can hold: the last one is open above.
+    fn bounds(&self, index: u32) -> (u64, u64) {
+        let (low, high) = self.config.range(index as usize);
+        let last = index as usize + 1 == self.config.buckets();
+        (low, if last { u64::MAX } else { high })
     }
 
     /// Empties it, keeping its memory.
@@ -194,10 +220,7 @@ impl SparseHistogram {
     }
 
     fn answer(&self, index: u32) -> Quantile {
-        let (low, mut high) = self.config.range(index as usize);
-        if index as usize + 1 == self.config.buckets() {
-            high = high.max(self.max);
-        }
+        let (low, high) = self.bounds(index);
         let (low, high) = (low.max(self.min), high.min(self.max));
         Quantile {
             value: low + (high - low) / 2,

@@ -1,0 +1,167 @@
+//! The part of a histogram that one thread writes, and how exact deltas are read from it meanwhile.
+//!
+//! A record does three things, in this order:
+//! 1. widens `min` and `max`, rarely: a compare that is almost always false;
+//! 2. adds one to a bucket;
+//! 3. adds the value to `sum`, with Release.
+//!
+//! A reader goes the other way: it reads `sum` (Acquire), takes `min` and `max` by swapping them back to "nothing", and
+//! then reads the buckets. So:
+//! - A record whose sum a reader saw is in the buckets it reads, and inside the range of its extremes. Nothing is ever
+//!   lost: what is not in this delta is in the next.
+//! - When neither sum, nor the bucket of 0, nor the extremes changed, nothing was recorded, and the buckets need not be
+//!   read. (Values above 0 change the sum; only their wrap-around by 2^64 would not, and that needs a value
+//!   that moves an extreme or a record that was counted before.)
+//! - A record that races the reader may have its bucket in one interval and its sum or its extreme in the next. Sums over
+//!   intervals stay exact; an interval's own minimum or maximum is then off by at most a bucket, because it is moved
+//!   into the outermost bucket.
+
+use super::sync::{AtomicU64, Ordering};
+use crate::histogram::Config;
+
+/// The bucket layout of every recorded histogram: [`Config::DEFAULT`]. A constant, so that the index is too.
+#[cfg(not(all(test, loom)))]
+pub(super) const LAYOUT: Config = Config::DEFAULT;
+
+/// Three buckets: what a model checker can walk.
+#[cfg(all(test, loom))]
+pub(super) const LAYOUT: Config = match Config::new(0, 2) {
+    Ok(config) => config,
+    Err(_) => Config::DEFAULT,
+};
+
+pub(super) const BUCKETS: usize = LAYOUT.buckets();
+
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Shard {
+    sum: AtomicU64,
+    /// Since the last reader took it; `u64::MAX` when nothing was recorded.
+    min: AtomicU64,
+    /// Since the last reader took it; 0 when nothing was recorded.
+    max: AtomicU64,
+    buckets: [AtomicU64; BUCKETS],
+}
+
+impl Shard {
+    pub(super) fn new() -> Self {
+        Self {
+            sum: AtomicU64::new(0),
+            min: AtomicU64::new(u64::MAX),
+            max: AtomicU64::new(0),
+            buckets: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    /// Records a value, given the shard's sum so far; returns the new sum. Only one thread at a time may.
+    #[inline]
+    pub(super) fn record_alone(&self, value: u64, sum: u64) -> u64 {
+        self.widen(value);
+        if let Some(bucket) = self.buckets.get(LAYOUT.index(value)) {
+            bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
+        let sum = sum.wrapping_add(value);
+        self.sum.store(sum, Ordering::Release);
+        sum
+    }
+
+    /// Records a value; any thread may.
+    pub(super) fn record_together(&self, value: u64) {
+        self.widen(value);
+        if let Some(bucket) = self.buckets.get(LAYOUT.index(value)) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+        self.sum.fetch_add(value, Ordering::Release);
+    }
+
+    #[inline]
+    fn widen(&self, value: u64) {
+        if value < self.min.load(Ordering::Relaxed) {
+            self.lower_min(value);
+        }
+        if value > self.max.load(Ordering::Relaxed) {
+            self.raise_max(value);
+        }
+    }
+
+    // Read-modify-write even with one writer, because a reader swaps these.
+    #[cold]
+    fn lower_min(&self, value: u64) {
+        self.min.fetch_min(value, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn raise_max(&self, value: u64) {
+        self.max.fetch_max(value, Ordering::Relaxed);
+    }
+
+    /// The sum so far.
+    pub(super) fn sum(&self) -> u64 {
+        self.sum.load(Ordering::Acquire)
+    }
+
+    /// How often 0 was recorded.
+    pub(super) fn zeros(&self) -> u64 {
+        self.buckets
+            .first()
+            .map_or(0, |zero| zero.load(Ordering::Relaxed))
+    }
+
+    /// The extremes since they were last taken.
+    pub(super) fn extremes(&self) -> Extremes {
+        Extremes {
+            min: self.min.load(Ordering::Relaxed),
+            max: self.max.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes the extremes: they begin anew.
+    pub(super) fn take_extremes(&self) -> Extremes {
+        Extremes {
+            min: self.min.swap(u64::MAX, Ordering::Relaxed),
+            max: self.max.swap(0, Ordering::Relaxed),
+        }
+    }
+
+    /// Adds the buckets from `start` on to `out`.
+    #[inline]
+    pub(super) fn add_to(&self, start: usize, out: &mut [u64]) {
+        for (sum, bucket) in out.iter_mut().zip(self.buckets.get(start..).unwrap_or_default()) {
+            *sum = sum.wrapping_add(bucket.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// The smallest and the largest value of some set; `min > max` for the empty one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extremes {
+    pub(super) min: u64,
+    pub(super) max: u64,
+}
+
+impl Extremes {
+    pub(super) const NONE: Self = Self {
+        min: u64::MAX,
+        max: 0,
+    };
+
+    pub(super) fn join(self, other: Self) -> Self {
+        Self {
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+        }
+    }
+
+    /// The buckets that the values can lie in.
+    pub(super) fn range(self) -> std::ops::Range<usize> {
+        if self == Self::NONE {
+            return 0..0;
+        }
+        // One extreme can be known before the other: take the wider range then.
+        let (low, high) = (
+            LAYOUT.index(self.min.min(self.max)),
+            LAYOUT.index(self.max.max(self.min)),
+        );
+        low..high + 1
+    }
+}
