@@ -1,0 +1,169 @@
+//! A file that survives a full disk.
+
+use crate::error::SchemaError;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Staged bytes are written out from this many on.
+pub const STAGE_BYTES: usize = 256 * 1024;
+
+/// A file under construction, with the bytes that are not in it yet.
+///
+/// Bytes are staged in memory and written out in large pieces. When the disk refuses a piece, the file is cut back to
+/// the end of the piece before and the piece stays staged: the file never ends in the middle of a piece, nothing is
+/// written twice, and a later attempt goes on where the last one failed. Whoever stages whole records therefore has a
+/// file of whole records at any time.
+///
+/// An exporter built on it calls [`ready`](Self::ready) before it accepts records: after a failure that is where the
+/// error comes up, again and again until the disk takes the staged piece, so that an error always means "these records
+/// were not accepted" and memory stays bounded.
+#[derive(Debug)]
+pub struct OutputFile {
+    file: File,
+    path: PathBuf,
+    staged: Vec<u8>,
+    /// Bytes of the file that are whole pieces.
+    written: u64,
+    /// Whether the file may hold bytes past `written`.
+    torn: bool,
+    /// Whether the last attempt to write out failed.
+    failed: bool,
+}
+
+impl OutputFile {
+    /// Makes a new file.
+    ///
+    /// # Errors
+    /// [`SchemaError::Exists`] when the path is taken, [`SchemaError::Io`] when the file can't be made.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self, SchemaError> {
+        let path = path.into();
+        let opened = OpenOptions::new().write(true).create_new(true).open(&path);
+        let file = opened.map_err(|e| SchemaError::io("create", &path, e))?;
+        Ok(Self {
+            file,
+            path,
+            staged: Vec::new(),
+            written: 0,
+            torn: false,
+            failed: false,
+        })
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes accepted: in the file or staged.
+    pub fn len(&self) -> u64 {
+        self.written + self.staged.len() as u64
+    }
+
+    /// Whether nothing was accepted.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes that are not in the file yet: append records here.
+    pub fn staged(&mut self) -> &mut Vec<u8> {
+        &mut self.staged
+    }
+
+    /// Tries again what failed last; does nothing when nothing did.
+    ///
+    /// # Errors
+    /// [`SchemaError::Io`] when it fails again: don't stage more.
+    pub fn ready(&mut self) -> Result<(), SchemaError> {
+        if self.failed { self.write_out() } else { Ok(()) }
+    }
+
+    /// Writes out if enough is staged. A failure comes up in the next [`ready`](Self::ready) or
+    /// [`write_out`](Self::write_out).
+    pub fn settle(&mut self) {
+        if self.staged.len() >= STAGE_BYTES {
+            self.failed = self.write_out().is_err();
+        }
+    }
+
+    /// Writes out everything staged.
+    ///
+    /// # Errors
+    /// [`SchemaError::Io`] when the disk refuses; everything stays staged then.
+    pub fn write_out(&mut self) -> Result<(), SchemaError> {
+        let result = self.try_write_out();
+        self.failed = result.is_err();
+        result.map_err(|e| SchemaError::io("write", &self.path, e))
+    }
+
+    /// Writes out everything and makes it safe against a loss of power.
+    ///
+    /// # Errors
+    /// [`SchemaError::Io`] when the disk refuses.
+    pub fn sync(&mut self) -> Result<(), SchemaError> {
+        self.write_out()?;
+        self.file
+            .sync_data()
+            .map_err(|e| SchemaError::io("sync", &self.path, e))
+    }
+
+    fn try_write_out(&mut self) -> io::Result<()> {
+        if self.torn {
+            self.cut_back()?;
+        }
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.file.write_all(&self.staged) {
+            self.torn = true;
+            // The first error is the one to tell; if this fails too, the next attempt begins with it.
+            let _ = self.cut_back();
+            return Err(error);
+        }
+        self.written += self.staged.len() as u64;
+        self.staged.clear();
+        Ok(())
+    }
+
+    fn cut_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.written)?;
+        self.file.seek(SeekFrom::Start(self.written))?;
+        self.torn = false;
+        Ok(())
+    }
+}
+
+/// Stages; never fails, so that a format's writer above it never stops in the middle of a record.
+impl Write for OutputFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.staged.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes a small file whole: under another name first, then renamed over the old one.
+///
+/// # Errors
+/// [`SchemaError::Io`] when the disk refuses; the old file is untouched then.
+pub fn write_atomic(path: &Path, bytes: &[u8], sync: bool) -> Result<(), SchemaError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = path.with_file_name(format!("_{name}.tmp"));
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&draft)?;
+        file.write_all(bytes)?;
+        if sync {
+            file.sync_data()?;
+        }
+        fs::rename(&draft, path)
+    };
+    let result = write().map_err(|e| SchemaError::io("write", path, e));
+    if result.is_err() {
+        // Best effort: a draft that stays is passed over by every reader.
+        let _ = fs::remove_file(&draft);
+    }
+    result
+}
