@@ -310,7 +310,7 @@ fn full_step(step: u64) -> StepRow {
     StepRow {
         monotonic_ns: 1_000 + step,
         step,
-        step_time_ns: 900,
+        step_time_ns: 900.into(),
         kv_blocks_total: 100.into(),
         kv_blocks_used: 60.into(),
         kv_blocks_cached: 30.into(),
@@ -340,7 +340,7 @@ fn full_request(id: &str) -> RequestRow {
 fn full_block() -> BlockRow {
     BlockRow {
         monotonic_ns: 9_000,
-        block: 3,
+        block: 3.into(),
         prefix_hash: 0xdead_beef_dead_beef.into(),
         allocated: 1_000,
         cached: 2_000.into(),

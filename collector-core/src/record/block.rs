@@ -37,7 +37,7 @@ row! {
     /// the number of allocations (or its sampled share).
     BlockRow in Blocks {
         monotonic_ns: time [Nanoseconds] "End of the life, or of the recording for a censored one.",
-        block: u32 [None] "The block's number in the pool.",
+        block: opt_u32 [None] "The block's number in the pool.",
         engine_index: u32 [None] "Which of the source's engines: the data-parallel rank.",
         prefix_hash: opt_u64 [None] "Low 64 bits of the hash that names the block's content and its prefix; null if it never became reusable.",
         allocated: time [Nanoseconds] "When the block was handed out.",
@@ -46,7 +46,7 @@ row! {
         freed: opt_time [Nanoseconds] "When the last holder let go of it; null for a block still held.",
         released_by: code<Release> [None] "What made the last holder let go.",
         end: code<BlockEnd> [None] "How the life ended.",
-        tokens: u32 [Tokens] "Token slots filled at the end.",
+        tokens: opt_u32 [Tokens] "Token slots filled at the end.",
         lifetime_ns: u64 [Nanoseconds] "From allocation to the end.",
         idle_ns: opt_u64 [Nanoseconds] "From the last use to the end; null for a block still held.",
         reuse_count: u32 [Count] "Prefix-cache hits on the block.",
