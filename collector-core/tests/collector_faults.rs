@@ -213,11 +213,11 @@ fn run(
         .stall_timeout(stall_timeout)
         .batch_rows(100)
         .local_source(source)
+        .exporter(good.clone())
         .exporter(Unruly {
             inner: bad.clone(),
             on_write,
         })
-        .exporter(good.clone())
         .build()
         .unwrap();
     for _ in 0..20 {

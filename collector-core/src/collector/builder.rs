@@ -104,6 +104,12 @@ impl CollectorBuilder {
         }
     }
 
+    /// Replaces what the run is.
+    pub fn run(mut self, run: RunInfo) -> Self {
+        self.run = run;
+        self
+    }
+
     /// Sets the time between samples: at least [`MIN_INTERVAL`](Self::MIN_INTERVAL), one second unless set.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.run.interval = interval;
@@ -130,8 +136,8 @@ impl CollectorBuilder {
         self
     }
 
-    /// Adds an exporter. Exporters end in the order in which they were added, so one that records how the others ended
-    /// goes last.
+    /// Adds an exporter. Exporters begin in the order in which they were added and end in reverse, so one that says what
+    /// the run is and how it ended, such as a manifest, goes first.
     pub fn exporter(mut self, exporter: impl Exporter + 'static) -> Self {
         self.exporters.push(Box::new(exporter));
         self
@@ -264,7 +270,7 @@ impl CollectorBuilder {
         let mut begun: Vec<Box<dyn Exporter>> = Vec::new();
         for mut exporter in std::mem::take(&mut self.exporters) {
             if let Err(error) = exporter.begin(schema) {
-                for mut earlier in begun {
+                for mut earlier in begun.into_iter().rev() {
                     // The error that matters is the one that is returned.
                     let _ = earlier.finish(&crate::run::RunEnd::default());
                 }

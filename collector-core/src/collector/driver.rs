@@ -247,8 +247,8 @@ impl Collector {
         self.drain();
         self.hand_rows(1);
         self.tick();
-        for at in 0..self.outlets.len() {
-            // What earlier exporters met belongs in what later ones write down.
+        for at in (0..self.outlets.len()).rev() {
+            // What other exporters met belongs in what the first one writes down.
             let end = self.run_end(clean_stop);
             self.outlets[at].finish(end);
         }
