@@ -1,5 +1,8 @@
 //! How an engine is set up.
 
+use crate::device::DeviceInfo;
+use crate::error::{Error, Result};
+
 /// Tokens of a KV block unless said otherwise: vLLM's default.
 pub const DEFAULT_BLOCK_SIZE: u32 = 16;
 /// KV blocks of the pool unless said otherwise.
@@ -63,6 +66,67 @@ impl EngineConfig {
             kv_blocks,
             ..Self::default()
         }
+    }
+
+    /// Checks the settings, alone and against a device.
+    pub(crate) fn check(&self, device: &DeviceInfo) -> Result<()> {
+        for (setting, found) in [
+            ("block_size", self.block_size),
+            ("kv_blocks", self.kv_blocks),
+            ("max_running", self.max_running),
+            ("max_step_tokens", self.max_step_tokens),
+            ("block_sample_every", self.block_sample_every),
+        ] {
+            at_least_one(setting, found)?;
+        }
+        at_most(
+            "kv_blocks",
+            self.kv_blocks,
+            Some(MAX_KV_BLOCKS),
+            "the engine can number",
+        )?;
+        // Block 0 is the null block.
+        let blocks = device.blocks.map(|blocks| blocks.saturating_sub(1));
+        at_most("kv_blocks", self.kv_blocks, blocks, "the device has")?;
+        at_most(
+            "host_blocks",
+            self.host_blocks,
+            device.host_blocks,
+            "the device's host pool has",
+        )?;
+        match device.block_size {
+            Some(wanted) if wanted != self.block_size => Err(Error::Config {
+                setting: "block_size",
+                found: u64::from(self.block_size),
+                mend: format!("the device was made for {wanted}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// KV blocks that block numbers, beside two special ones, can tell apart.
+const MAX_KV_BLOCKS: u32 = u32::MAX - 2;
+
+fn at_least_one(setting: &'static str, found: u32) -> Result<()> {
+    if found > 0 {
+        return Ok(());
+    }
+    Err(Error::Config {
+        setting,
+        found: 0,
+        mend: "give at least 1".to_string(),
+    })
+}
+
+fn at_most(setting: &'static str, found: u32, most: Option<u32>, whose: &str) -> Result<()> {
+    match most {
+        Some(most) if found > most => Err(Error::Config {
+            setting,
+            found: u64::from(found),
+            mend: format!("give at most {most}, which is what {whose}"),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,11 @@
 //! What executes a step: the trait, and the devices that implement it.
 
-mod batch;
+pub(crate) mod batch;
+mod null;
+pub mod sim;
 
 pub use batch::{BlockMove, DeviceTime, SeqStep, Sequences, StepBatch, StepOutput};
+pub use null::NullDevice;
 
 use kvlens_core::BoxError;
 

@@ -1,0 +1,130 @@
+//! Admission: from the queue into the running batch.
+
+use super::Scheduler;
+use crate::device::BlockMove;
+use crate::sequence::{Phase, len};
+
+/// Blocks that a lookup found for a sequence, in `Scheduler::found`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Hits {
+    blocks: u32,
+    /// Those that no sequence holds: taking them makes fewer available.
+    evictable: u32,
+}
+
+impl Scheduler {
+    /// Admits waiting sequences in rank order until one does not fit.
+    pub(super) fn admit_waiting(&mut self, mut budget: u32, now: u64, step: u64) {
+        while budget > 0 && self.running() < self.config.max_running {
+            let Some(&(_, slot)) = self.waiting.front() else {
+                break;
+            };
+            let admitted = match self.slab[slot].phase {
+                Phase::Swapped => self.swap_in(slot, budget, now),
+                Phase::Waiting | Phase::Running => self.start(slot, budget, now),
+            };
+            let Some(tokens) = admitted else { break };
+            self.waiting.pop_front();
+            self.counts.admitted += 1;
+            self.slab[slot].timing.admit(now, step);
+            self.start_running(slot);
+            self.plan(slot, tokens, now);
+            budget -= tokens;
+        }
+    }
+
+    /// Gives a sequence its cached blocks and those for its first tokens; `None` if there are not enough.
+    fn start(&mut self, slot: u32, budget: u32, now: u64) -> Option<u32> {
+        let hits = self.find(slot);
+        let cached = hits.blocks * self.config.block_size;
+        let tokens = (self.slab[slot].tokens() - cached).min(budget);
+        let missing = (cached + tokens).div_ceil(self.config.block_size) - hits.blocks;
+        if missing + hits.evictable > self.pool.available() {
+            return None;
+        }
+        for &block in &self.found {
+            self.pool.hit(block, now);
+        }
+        self.kv_tokens_used += u64::from(hits.evictable) * u64::from(self.config.block_size);
+        let sequence = &mut self.slab[slot];
+        sequence.blocks.extend_from_slice(&self.found);
+        sequence.computed = cached;
+        sequence.cached_blocks = hits.blocks;
+        self.allocate(slot, missing, now);
+        self.count_lookup(slot, cached);
+        Some(tokens)
+    }
+
+    /// Looks up a sequence's whole blocks until one is missing; never all of its tokens, since the last must be
+    /// computed for the next to be sampled.
+    fn find(&mut self, slot: u32) -> Hits {
+        self.found.clear();
+        let mut hits = Hits::default();
+        if !self.config.prefix_caching {
+            return hits;
+        }
+        let block_size = self.config.block_size;
+        let sequence = &mut self.slab[slot];
+        let most = (sequence.tokens() - 1) / block_size;
+        while hits.blocks < most {
+            let hash = sequence.hash(hits.blocks, block_size, &mut self.hasher);
+            let Some(block) = self.pool.lookup(hash) else {
+                break;
+            };
+            hits.blocks += 1;
+            hits.evictable += u32::from(!self.pool.is_held(block));
+            self.found.push(block);
+        }
+        hits
+    }
+
+    fn count_lookup(&mut self, slot: u32, cached: u32) {
+        let sequence = &mut self.slab[slot];
+        let (prompt, tokens) = (sequence.prompt_len, sequence.tokens());
+        sequence.computed_before = sequence.computed_before.max(cached);
+        let first = sequence.timing.admitted.is_none();
+        if first {
+            sequence.timing.cached_prompt_tokens = cached;
+            self.counts.prompt_tokens += prompt;
+            self.counts.cached_prompt_tokens += cached;
+        }
+        if !self.config.prefix_caching {
+            return;
+        }
+        if first {
+            self.counts.queries += prompt;
+            self.counts.hits += cached;
+        } else {
+            self.counts.queries_preempted += tokens;
+            self.counts.hits_preempted += cached;
+        }
+    }
+
+    /// Gives a sequence blocks of the device for its KV in the host pool; `None` if there are not enough.
+    fn swap_in(&mut self, slot: u32, budget: u32, now: u64) -> Option<u32> {
+        let sequence = &self.slab[slot];
+        let tokens = (sequence.tokens() - sequence.computed).min(budget);
+        let needed = (sequence.computed + tokens).div_ceil(self.config.block_size);
+        if needed > self.pool.available() {
+            return None;
+        }
+        self.allocate(slot, needed, now);
+        let sequence = &mut self.slab[slot];
+        for (from, to) in sequence.host_blocks.iter().zip(&sequence.blocks) {
+            self.swap_in.push(BlockMove { from: *from, to: *to });
+        }
+        self.counts.swapped_in += len(&sequence.host_blocks);
+        self.host.append(&mut sequence.host_blocks);
+        self.kv_tokens_used += u64::from(sequence.computed);
+        for (hash, block) in sequence
+            .hashes
+            .iter()
+            .zip(&sequence.blocks)
+            .take(sequence.cached_blocks as usize)
+        {
+            self.pool.cache(*block, *hash, now);
+        }
+        self.swapped -= 1;
+        Some(tokens)
+    }
+}
