@@ -15,8 +15,10 @@ use crate::error::Error;
 use crate::exporter::Exporter;
 use crate::histogram::{Config, FixedHistogram, SparseHistogram};
 use crate::metric::{Kind, MetricDesc, Unit};
-use crate::record::{Batch, BlockEnd, BlockRow, FinishReason, RequestRow, Sample, StepRow, Text, Value};
-use crate::run::{RunEnd, RunInfo, RunSchema, SourceIndex, SourceInfo};
+use crate::record::{
+    AccessRow, Batch, BlockEnd, BlockRow, FinishReason, RequestRow, Sample, StepRow, Text, Value,
+};
+use crate::run::{RunEnd, RunInfo, RunSchema, SourceIndex, SourceInfo, Tables};
 use crate::source::{MetricId, Reading, Sink, StatsSource};
 use std::collections::HashSet;
 
@@ -144,6 +146,13 @@ impl Sink for Check<'_> {
         );
     }
 
+    fn accesses(&mut self, rows: &[AccessRow]) {
+        assert!(
+            rows.iter().all(|row| row.sample_every > 0),
+            "a look-up says how many it stands for"
+        );
+    }
+
     fn epoch(&mut self, epoch: u64) {
         if self.epoch.replace(epoch).is_some_and(|before| before != epoch) {
             self.totals.fill(0);
@@ -236,7 +245,7 @@ pub fn sample_schema() -> RunSchema {
         Unit::Ratio,
         "A metric of the source's own.",
     ));
-    let mut run = RunInfo::new("conformance");
+    let mut run = RunInfo::new("conformance").with_tables(Tables::ALL);
     run.clock = ClockAnchor {
         monotonic_ns: 0,
         wall_ns: 1_790_000_000_000_000_000,
@@ -263,6 +272,10 @@ pub fn sample_batches(schema: &RunSchema) -> Vec<Batch> {
             full_request("a,\"b\"\nü"),
             full_request("42"),
         ],
+    ));
+    batches.push(Batch::Accesses(
+        SourceIndex(0),
+        vec![AccessRow::default(), full_access()],
     ));
     batches.push(Batch::Blocks(
         SourceIndex(0),
@@ -334,6 +347,17 @@ fn full_request(id: &str) -> RequestRow {
         time_to_first_token_ns: 3_000.into(),
         e2e_latency_ns: 8_000.into(),
         ..RequestRow::default()
+    }
+}
+
+fn full_access() -> AccessRow {
+    AccessRow {
+        monotonic_ns: 9_000,
+        prefix_hash: u64::MAX,
+        position: 3,
+        sample_every: 1,
+        hit: true,
+        ..AccessRow::default()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::collector::panic_message;
 use crate::error::{Error, Result};
 use crate::histogram::{FixedHistogram, SparseHistogram};
 use crate::metric::MetricDesc;
-use crate::record::{BlockRow, RequestRow, StepRow};
+use crate::record::{AccessRow, BlockRow, RequestRow, StepRow};
 use crate::run::SourceInfo;
 use crate::source::{MetricId, Reading, Sink, StatsSource};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -188,6 +188,10 @@ impl Sink for Mapped<'_> {
 
     fn blocks(&mut self, rows: &[BlockRow]) {
         self.sink.blocks(rows);
+    }
+
+    fn accesses(&mut self, rows: &[AccessRow]) {
+        self.sink.accesses(rows);
     }
 
     fn epoch(&mut self, epoch: u64) {

@@ -6,7 +6,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`metric`], [`catalog`] | what a metric is; every standard metric, declared once |
-//! | [`record`] | the four kinds of record: samples, steps, requests, blocks |
+//! | [`record`] | the kinds of record: samples, steps, requests, blocks, accesses |
 //! | [`source`], [`exporter`] | the two traits and their contracts |
 //! | [`run`] | what a run is: its sources, its columns, its tables |
 //! | [`recorder`] | handles for an engine's hot path |
@@ -38,7 +38,7 @@ pub use error::{BoxError, Error, Result};
 pub use exporter::Exporter;
 pub use fallback::Fallback;
 pub use metric::{Kind, MetricDesc, Unit};
-pub use record::{Batch, BlockRow, RequestRow, Sample, StepRow, Table, Value};
+pub use record::{AccessRow, Batch, BlockRow, RequestRow, Sample, StepRow, Table, Value};
 pub use recorder::{Recorder, RecorderSource};
 pub use run::{RunInfo, RunSchema, SourceIndex, SourceInfo, Tables};
 pub use source::{MetricId, Reading, Sink, StatsSource};

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::exporter::Exporter;
 use crate::histogram::{Config, SparseHistogram};
 use crate::metric::MetricDesc;
-use crate::record::{Batch, BlockRow, RequestRow, Sample, StepRow};
+use crate::record::{AccessRow, Batch, BlockRow, RequestRow, Sample, StepRow};
 use crate::run::{RunEnd, RunSchema, SourceInfo};
 use crate::source::{MetricId, Reading, Sink, StatsSource};
 use std::collections::VecDeque;
@@ -43,6 +43,7 @@ enum Rows {
     Steps(Vec<StepRow>),
     Requests(Vec<RequestRow>),
     Blocks(Vec<BlockRow>),
+    Accesses(Vec<AccessRow>),
 }
 
 impl ScriptedSource {
@@ -101,6 +102,13 @@ impl ScriptedSource {
         self
     }
 
+    /// Adds prefix-cache look-ups, handed over by one drain.
+    #[must_use]
+    pub fn with_accesses(mut self, rows: Vec<AccessRow>) -> Self {
+        self.rows.push_back(Rows::Accesses(rows));
+        self
+    }
+
     /// Lets every sample after the given number of them fail.
     #[must_use]
     pub fn failing_after(mut self, samples: usize) -> Self {
@@ -147,6 +155,7 @@ impl StatsSource for ScriptedSource {
             Some(Rows::Steps(rows)) => sink.steps(&rows),
             Some(Rows::Requests(rows)) => sink.requests(&rows),
             Some(Rows::Blocks(rows)) => sink.blocks(&rows),
+            Some(Rows::Accesses(rows)) => sink.accesses(&rows),
             None => {}
         }
         Ok(())
@@ -168,6 +177,7 @@ struct Kept {
     steps: Vec<StepRow>,
     requests: Vec<RequestRow>,
     blocks: Vec<BlockRow>,
+    accesses: Vec<AccessRow>,
     flushes: usize,
     end: Option<RunEnd>,
 }
@@ -201,6 +211,11 @@ impl MemoryExporter {
     /// Every block life so far.
     pub fn blocks(&self) -> Vec<BlockRow> {
         self.kept().blocks.clone()
+    }
+
+    /// Every prefix-cache look-up so far.
+    pub fn accesses(&self) -> Vec<AccessRow> {
+        self.kept().accesses.clone()
     }
 
     /// How often it was flushed.
@@ -272,6 +287,7 @@ impl Exporter for MemoryExporter {
             Batch::Steps(_, rows) => kept.steps.extend_from_slice(rows),
             Batch::Requests(_, rows) => kept.requests.extend_from_slice(rows),
             Batch::Blocks(_, rows) => kept.blocks.extend_from_slice(rows),
+            Batch::Accesses(_, rows) => kept.accesses.extend_from_slice(rows),
         }
         Ok(())
     }

@@ -18,8 +18,10 @@ pub struct SourceIndex(pub u16);
 pub struct Tables(u8);
 
 impl Tables {
-    /// All four.
-    pub const ALL: Self = Self(0b1111);
+    /// Every table.
+    pub const ALL: Self = Self(0b1_1111);
+    /// Samples, steps, requests and blocks: what is recorded unless said otherwise.
+    pub const STANDARD: Self = Self(0b1111);
     /// None of them.
     pub const NONE: Self = Self(0);
 
@@ -48,7 +50,7 @@ impl Tables {
 
 impl Default for Tables {
     fn default() -> Self {
-        Self::ALL
+        Self::STANDARD
     }
 }
 
@@ -140,13 +142,13 @@ pub struct RunInfo {
 }
 
 impl RunInfo {
-    /// Describes a run that records every table once a second.
+    /// Describes a run that records the standard tables and samples once a second.
     pub fn new(run_id: impl Into<String>) -> Self {
         Self {
             run_id: run_id.into(),
             clock: ClockAnchor::default(),
             interval: Duration::from_secs(1),
-            tables: Tables::ALL,
+            tables: Tables::STANDARD,
             host: None,
             attributes: BTreeMap::new(),
         }

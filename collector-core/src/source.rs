@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::histogram::{FixedHistogram, SparseHistogram};
 use crate::metric::MetricDesc;
-use crate::record::{BlockRow, RequestRow, StepRow};
+use crate::record::{AccessRow, BlockRow, RequestRow, StepRow};
 use crate::run::SourceInfo;
 
 /// A metric's place in its source's [`StatsSource::metrics`].
@@ -102,6 +102,9 @@ pub trait Sink {
 
     /// Takes block lives, oldest first.
     fn blocks(&mut self, rows: &[BlockRow]);
+
+    /// Takes prefix-cache look-ups, oldest first.
+    fn accesses(&mut self, rows: &[AccessRow]);
 
     /// Says that the engine's counters began anew: cumulative readings of a new epoch count from 0 and are added to
     /// what the run has. Without it a reading below the last one is clamped and counted as an anomaly.

@@ -77,7 +77,7 @@ pub struct Collector {
     last_flush: Instant,
     /// Wall minus monotonic time at the last sample.
     wall_offset: i128,
-    rows: [u64; 4],
+    rows: [u64; Table::ALL.len()],
     finished: bool,
 }
 
@@ -105,7 +105,7 @@ impl Collector {
             next_tick_ns: now.saturating_add(options.interval_ns),
             last_flush: Instant::now(),
             wall_offset,
-            rows: [0; 4],
+            rows: [0; Table::ALL.len()],
             finished: false,
         }
     }
@@ -311,7 +311,7 @@ impl Drop for Collector {
     }
 }
 
-fn count(rows: &mut [u64; 4], batch: &Batch) {
+fn count(rows: &mut [u64; Table::ALL.len()], batch: &Batch) {
     rows[batch.table() as usize] += u64::try_from(batch.len()).unwrap_or(0);
 }
 

@@ -4,7 +4,7 @@ use super::sanity::{Sane, clamp_parts};
 use crate::catalog;
 use crate::histogram::{FixedHistogram, SparseHistogram};
 use crate::metric::{Kind, MetricDesc, Unit};
-use crate::record::{Batch, BlockRow, RequestRow, Sample, StepRow, Table, Value};
+use crate::record::{AccessRow, Batch, BlockRow, RequestRow, Sample, StepRow, Table, Value};
 use crate::run::{RunSchema, SourceIndex, Tables};
 use crate::source::{MetricId, Reading, Sink, StatsSource};
 use std::sync::Arc;
@@ -55,6 +55,7 @@ pub(super) struct Intake {
     pub(super) steps: Vec<StepRow>,
     pub(super) requests: Vec<RequestRow>,
     pub(super) blocks: Vec<BlockRow>,
+    pub(super) accesses: Vec<AccessRow>,
 }
 
 impl Intake {
@@ -86,6 +87,7 @@ impl Intake {
             steps: Vec::new(),
             requests: Vec::new(),
             blocks: Vec::new(),
+            accesses: Vec::new(),
         }
     }
 
@@ -128,6 +130,9 @@ impl Intake {
         }
         if self.blocks.len() >= at_least {
             each(Batch::Blocks(self.source, take(&mut self.blocks)));
+        }
+        if self.accesses.len() >= at_least {
+            each(Batch::Accesses(self.source, take(&mut self.accesses)));
         }
     }
 
@@ -233,6 +238,12 @@ impl Sink for Intake {
     fn blocks(&mut self, rows: &[BlockRow]) {
         if self.tables.has(Table::Blocks) {
             self.metrics.anomalies += keep(rows, &mut self.blocks);
+        }
+    }
+
+    fn accesses(&mut self, rows: &[AccessRow]) {
+        if self.tables.has(Table::Accesses) {
+            self.metrics.anomalies += keep(rows, &mut self.accesses);
         }
     }
 

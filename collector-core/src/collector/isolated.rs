@@ -4,7 +4,7 @@ use super::problems::panic_message;
 use crate::error::{Error, Result};
 use crate::histogram::{FixedHistogram, SparseHistogram};
 use crate::metric::MetricDesc;
-use crate::record::{BlockRow, RequestRow, StepRow};
+use crate::record::{AccessRow, BlockRow, RequestRow, StepRow};
 use crate::run::SourceInfo;
 use crate::source::{MetricId, Reading, Sink, StatsSource};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -134,6 +134,7 @@ struct Captured {
     steps: Vec<StepRow>,
     requests: Vec<RequestRow>,
     blocks: Vec<BlockRow>,
+    accesses: Vec<AccessRow>,
     epoch: Option<u64>,
     served_by: Option<String>,
     rows_dropped: u64,
@@ -167,6 +168,7 @@ impl Captured {
         sink.steps(&self.steps);
         sink.requests(&self.requests);
         sink.blocks(&self.blocks);
+        sink.accesses(&self.accesses);
         sink.rows_dropped(self.rows_dropped);
         sink.anomalies(self.anomalies);
     }
@@ -199,6 +201,10 @@ impl Sink for Captured {
 
     fn blocks(&mut self, rows: &[BlockRow]) {
         self.blocks.extend_from_slice(rows);
+    }
+
+    fn accesses(&mut self, rows: &[AccessRow]) {
+        self.accesses.extend_from_slice(rows);
     }
 
     fn epoch(&mut self, epoch: u64) {

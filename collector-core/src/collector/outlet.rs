@@ -34,7 +34,7 @@ struct Shared {
     /// Messages done with.
     progress: AtomicU64,
     /// Rows given to the exporter and not written, by table.
-    lost: [AtomicU64; 4],
+    lost: [AtomicU64; Table::ALL.len()],
 }
 
 /// The collector's end of an exporter.

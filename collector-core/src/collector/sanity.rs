@@ -5,7 +5,7 @@
 
 use crate::catalog;
 use crate::metric::MetricDesc;
-use crate::record::{BlockRow, Opt32, Opt64, RequestRow, StepRow, Value};
+use crate::record::{AccessRow, BlockRow, Opt32, Opt64, RequestRow, StepRow, Value};
 
 /// Counters of which the first is a part of the second.
 static PARTS: [(&MetricDesc, &MetricDesc); 5] = [
@@ -108,6 +108,12 @@ impl Sane for BlockRow {
             clamped += 1;
         }
         clamped + u64::from(at_most64(&mut self.idle_ns, Opt64::some(life)))
+    }
+}
+
+impl Sane for AccessRow {
+    fn clamp(&mut self) -> u64 {
+        0
     }
 }
 

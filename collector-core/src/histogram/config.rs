@@ -88,11 +88,34 @@ impl Config {
         } else {
             value
         };
+        if self.max_value_power <= f64::MANTISSA_DIGITS as u8 {
+            return self.index_by_float(value);
+        }
         let grouping = self.grouping_power as u32;
         // `| 1 << grouping` makes values of the linear part take the same path, with shift 0.
-        let power = (value | 1 << grouping).ilog2();
-        let shift = power - grouping;
+        let shift = (value | 1 << grouping).ilog2() - grouping;
         ((value >> shift) + ((shift as u64) << grouping)) as usize
+    }
+
+    /// The bucket of a value that a float holds exactly: from 2^grouping power on, the float's exponent and the first bits
+    /// of its fraction, read as one number, count the buckets. Converting beats finding the highest bit on x86-64,
+    /// whose baseline has only `bsr` for that, eight micro-operations before AMD's Zen 4.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        reason = "the value is below 2^53, so nothing is lost; signed, because x86-64 converts only that in one step"
+    )]
+    const fn index_by_float(self, value: u64) -> usize {
+        let grouping = self.grouping_power as u64;
+        let fraction_bits = f64::MANTISSA_DIGITS as u64 - 1;
+        let bias = f64::MAX_EXP as u64 - 1;
+        let exponent_and_fraction = (value as i64 as f64).to_bits() >> (fraction_bits - grouping);
+        let index = exponent_and_fraction.wrapping_sub((bias + grouping - 1) << grouping);
+        // A select, not a branch: values on both sides of the linear part's end would be predicted badly.
+        let linear = value >> grouping == 0;
+        (if linear { value } else { index }) as usize
     }
 
     /// The smallest and the largest value of a bucket; an index past the end gives the last bucket's.

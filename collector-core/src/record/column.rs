@@ -13,11 +13,19 @@ pub enum Table {
     Requests,
     /// One row per life of a KV block.
     Blocks,
+    /// One row per block looked up in the prefix cache.
+    Accesses,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 4] = [Self::Samples, Self::Steps, Self::Requests, Self::Blocks];
+    pub const ALL: [Self; 5] = [
+        Self::Samples,
+        Self::Steps,
+        Self::Requests,
+        Self::Blocks,
+        Self::Accesses,
+    ];
 
     /// The table's name, as in directories and SQL.
     pub const fn name(self) -> &'static str {
@@ -26,6 +34,7 @@ impl Table {
             Self::Steps => "steps",
             Self::Requests => "requests",
             Self::Blocks => "blocks",
+            Self::Accesses => "accesses",
         }
     }
 

@@ -1,4 +1,4 @@
-//! The four kinds of record that a run holds.
+//! The kinds of record that a run holds.
 //!
 //! | record | one per | answers |
 //! |---|---|---|
@@ -6,10 +6,12 @@
 //! | [`StepRow`] | engine step | batch composition, tokens, blocks, time: where did it go |
 //! | [`RequestRow`] | finished request | why was it slow |
 //! | [`BlockRow`] | life of a KV block | residency, reuse, eviction |
+//! | [`AccessRow`] | block looked up in the prefix cache (off unless asked for) | what another cache size would give |
 //!
 //! Rows are plain `Copy` structs of fixed size, so that an engine hands one over without allocating. A missing value
 //! is [`Opt32::NONE`] or [`Opt64::NONE`] and becomes null in every format, never 0.
 
+mod access;
 mod block;
 mod column;
 mod opt;
@@ -18,6 +20,7 @@ mod sample;
 mod step;
 mod text;
 
+pub use access::AccessRow;
 pub use block::{BlockEnd, BlockRow, Release};
 pub use column::{Code, ColumnDesc, ColumnType, ColumnVisitor, Row, Table};
 pub use opt::{Opt32, Opt64};

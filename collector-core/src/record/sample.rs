@@ -1,6 +1,6 @@
 //! One reading of one source, and what is handed to an exporter.
 
-use super::{BlockRow, RequestRow, StepRow, Table};
+use super::{AccessRow, BlockRow, RequestRow, StepRow, Table};
 use crate::histogram::{FixedHistogram, SparseHistogram};
 use crate::run::SourceIndex;
 use std::sync::Arc;
@@ -54,6 +54,8 @@ pub enum Batch {
     Requests(SourceIndex, Vec<RequestRow>),
     /// Block lives of one source.
     Blocks(SourceIndex, Vec<BlockRow>),
+    /// Prefix-cache look-ups of one source.
+    Accesses(SourceIndex, Vec<AccessRow>),
 }
 
 impl Batch {
@@ -64,6 +66,7 @@ impl Batch {
             Self::Steps(..) => Table::Steps,
             Self::Requests(..) => Table::Requests,
             Self::Blocks(..) => Table::Blocks,
+            Self::Accesses(..) => Table::Accesses,
         }
     }
 
@@ -74,6 +77,7 @@ impl Batch {
             Self::Steps(_, rows) => rows.len(),
             Self::Requests(_, rows) => rows.len(),
             Self::Blocks(_, rows) => rows.len(),
+            Self::Accesses(_, rows) => rows.len(),
         }
     }
 

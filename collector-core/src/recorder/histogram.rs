@@ -182,7 +182,7 @@ impl Histogram {
     /// use kvlens_core::{SourceInfo, catalog};
     ///
     /// let recorder = Recorder::new(SourceInfo::new("engine-0", "mine"));
-    /// let step_time = recorder.histogram(&catalog::STEP_TIME_NS)?;
+    /// let step_time = recorder.histogram(&catalog::STEP_TIME)?;
     /// (1..=100).for_each(|ms| step_time.record(ms * 1_000_000));
     ///
     /// let mut now = SparseHistogram::default();

@@ -17,7 +17,7 @@
 //!
 //! let recorder = Recorder::new(SourceInfo::new("engine-0", "mine"));
 //! let running = recorder.gauge(&catalog::REQUESTS_RUNNING)?;
-//! let mut step_time = recorder.histogram_writer(&catalog::STEP_TIME_NS)?;
+//! let mut step_time = recorder.histogram_writer(&catalog::STEP_TIME)?;
 //! let source = recorder.source()?; // goes to a collector
 //!
 //! running.set_u64(3);

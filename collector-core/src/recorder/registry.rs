@@ -8,7 +8,7 @@ use super::source::RecorderSource;
 use super::sync::lock;
 use crate::error::{Error, Result};
 use crate::metric::{Kind, MetricDesc};
-use crate::record::{BlockRow, RequestRow, StepRow};
+use crate::record::{AccessRow, BlockRow, RequestRow, StepRow};
 use crate::run::SourceInfo;
 use std::sync::{Arc, Mutex};
 
@@ -29,6 +29,7 @@ pub(super) struct Shared {
     pub(super) steps: Rings<StepRow>,
     pub(super) requests: Rings<RequestRow>,
     pub(super) blocks: Rings<BlockRow>,
+    pub(super) accesses: Rings<AccessRow>,
     pub(super) reader: Arc<ReaderState>,
 }
 
@@ -67,6 +68,7 @@ impl Recorder {
                 steps: Rings::default(),
                 requests: Rings::default(),
                 blocks: Rings::default(),
+                accesses: Rings::default(),
                 reader: Arc::default(),
             }),
         }
@@ -132,6 +134,11 @@ impl Recorder {
     /// Opens a ring for block lives, as [`steps`](Self::steps) does for steps.
     pub fn blocks(&self, capacity: usize) -> RowWriter<BlockRow> {
         self.shared.blocks.open(capacity, self.shared.reader.clone())
+    }
+
+    /// Opens a ring for prefix-cache look-ups, as [`steps`](Self::steps) does for steps.
+    pub fn accesses(&self, capacity: usize) -> RowWriter<AccessRow> {
+        self.shared.accesses.open(capacity, self.shared.reader.clone())
     }
 
     /// Takes the source that reads what is recorded; the list of metrics is final from here on.

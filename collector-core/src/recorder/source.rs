@@ -64,6 +64,7 @@ impl StatsSource for RecorderSource {
         let mut dropped = self.shared.steps.drain(|rows| sink.steps(rows));
         dropped += self.shared.requests.drain(|rows| sink.requests(rows));
         dropped += self.shared.blocks.drain(|rows| sink.blocks(rows));
+        dropped += self.shared.accesses.drain(|rows| sink.accesses(rows));
         if dropped > 0 {
             sink.rows_dropped(dropped);
         }

@@ -1,7 +1,7 @@
 //! A sink that keeps what it is handed, shared by the recorder's tests.
 
 use kvlens_core::histogram::{FixedHistogram, SparseHistogram};
-use kvlens_core::{BlockRow, MetricId, Reading, RequestRow, Sink, StepRow};
+use kvlens_core::{AccessRow, BlockRow, MetricId, Reading, RequestRow, Sink, StepRow};
 use std::collections::BTreeMap;
 
 /// Keeps the last value of every metric, the sum of all histogram deltas, and all rows.
@@ -14,6 +14,7 @@ pub(crate) struct Kept {
     pub(crate) steps: Vec<StepRow>,
     pub(crate) requests: usize,
     pub(crate) blocks: usize,
+    pub(crate) accesses: usize,
     pub(crate) dropped: u64,
 }
 
@@ -48,6 +49,10 @@ impl Sink for Kept {
 
     fn blocks(&mut self, rows: &[BlockRow]) {
         self.blocks += rows.len();
+    }
+
+    fn accesses(&mut self, rows: &[AccessRow]) {
+        self.accesses += rows.len();
     }
 
     fn epoch(&mut self, _epoch: u64) {}

@@ -3,7 +3,7 @@
 use crate::histogram;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use kvlens_core::metric::{Kind, MetricDesc, Unit};
-use kvlens_core::record::{BlockRow, ColumnDesc, ColumnType, RequestRow, Row, StepRow, Table};
+use kvlens_core::record::{AccessRow, BlockRow, ColumnDesc, ColumnType, RequestRow, Row, StepRow, Table};
 use kvlens_core::run::{RunSchema, SCHEMA_VERSION};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ pub fn table_schema(run: &RunSchema, table: Table) -> SchemaRef {
         Table::Steps => row_fields::<StepRow>(&mut fields),
         Table::Requests => row_fields::<RequestRow>(&mut fields),
         Table::Blocks => row_fields::<BlockRow>(&mut fields),
+        Table::Accesses => row_fields::<AccessRow>(&mut fields),
     }
     Arc::new(Schema::new_with_metadata(fields, schema_metadata(run, table)))
 }

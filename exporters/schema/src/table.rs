@@ -7,7 +7,7 @@ use crate::{rows, samples};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, SchemaRef};
 use kvlens_core::Batch;
-use kvlens_core::record::{BlockRow, ColumnType, RequestRow, Row, Sample, StepRow, Table, Value};
+use kvlens_core::record::{AccessRow, BlockRow, ColumnType, RequestRow, Row, Sample, StepRow, Table, Value};
 use kvlens_core::run::{RunSchema, SourceIndex};
 use std::ops::Range;
 use std::sync::Arc;
@@ -50,6 +50,7 @@ impl TableBuilder {
             Table::Steps => codes::<StepRow>(),
             Table::Requests => codes::<RequestRow>(),
             Table::Blocks => codes::<BlockRow>(),
+            Table::Accesses => codes::<AccessRow>(),
         };
         let columns = schema.fields().iter().enumerate().map(|(place, field)| {
             // Place 2 is `source`; the row's own columns follow, its first one is in places 0 and 1.
@@ -111,6 +112,7 @@ impl TableBuilder {
             Batch::Steps(source, rows) => self.append_rows(*source, rows, range),
             Batch::Requests(source, rows) => self.append_rows(*source, rows, range),
             Batch::Blocks(source, rows) => self.append_rows(*source, rows, range),
+            Batch::Accesses(source, rows) => self.append_rows(*source, rows, range),
             _ => range.len(),
         };
         self.rows += taken;
