@@ -103,3 +103,23 @@ fn a_blocking_writer_gives_up_without_a_reader() {
     drop(source);
     assert_eq!(writer.join().unwrap(), 2, "the source is gone");
 }
+
+#[test]
+fn a_writer_on_the_collector_s_own_thread_makes_room_itself() {
+    use kvlens_core::memory::MemoryExporter;
+    use kvlens_core::{CollectorBuilder, RunInfo};
+    use std::sync::{Arc, Mutex};
+
+    let recorder = recorder();
+    let mut steps = recorder.steps(8).with_overflow(Overflow::Block);
+    let memory = MemoryExporter::new();
+    let builder = CollectorBuilder::new(RunInfo::new("t")).local_source(recorder.source().unwrap());
+    let collector = Arc::new(Mutex::new(Some(builder.exporter(memory.clone()).build().unwrap())));
+    let driven = collector.clone();
+    assert!(recorder.on_full(move || driven.lock().unwrap().as_mut().unwrap().poll()));
+    assert!(!recorder.on_full(|| ()), "it is said once");
+    (0..1_000).for_each(|n| steps.push(step(n)));
+    collector.lock().unwrap().take().unwrap().finish();
+    let numbers: Vec<u64> = memory.steps().iter().map(|row| row.step).collect();
+    assert_eq!((numbers, steps.dropped()), ((0..1_000).collect(), 0));
+}

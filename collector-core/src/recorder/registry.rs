@@ -141,6 +141,13 @@ impl Recorder {
         self.shared.accesses.open(capacity, self.shared.reader.clone())
     }
 
+    /// Says how room is made when a ring is full under [`Overflow::Block`](super::Overflow::Block): the writer calls this
+    /// on its own thread, and tries again, instead of waiting for another thread. For an engine that drives its collector
+    /// by hand; false if it was said before.
+    pub fn on_full(&self, make_room: impl Fn() + Send + Sync + 'static) -> bool {
+        self.shared.reader.relieve_with(Box::new(make_room))
+    }
+
     /// Takes the source that reads what is recorded; the list of metrics is final from here on.
     ///
     /// # Errors

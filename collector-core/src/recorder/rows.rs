@@ -3,7 +3,7 @@
 use super::sync::{Line, lock};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// What happens to a row when the ring is full.
@@ -17,14 +17,29 @@ pub enum Overflow {
     /// a whole table matters more than time.
     ///
     /// It waits only while a [`RecorderSource`](super::RecorderSource) exists; without one the row is dropped
-    /// and counted, since no one will ever make room. A thread that drains the source itself must look at
-    /// [`RowWriter::slots`] instead: it would wait for itself.
+    /// and counted, since no one will ever make room. A thread that drains the source itself would wait for itself:
+    /// it says with [`Recorder::on_full`](super::Recorder::on_full) how room is made.
     Block,
 }
 
-/// Whether someone reads the rings.
-#[derive(Debug, Default)]
-pub(super) struct ReaderState(AtomicU8);
+/// Makes room in the rings, on the writer's thread.
+type Relief = Box<dyn Fn() + Send + Sync>;
+
+/// Whether someone reads the rings, and how.
+#[derive(Default)]
+pub(super) struct ReaderState {
+    state: AtomicU8,
+    relief: OnceLock<Relief>,
+}
+
+impl std::fmt::Debug for ReaderState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReaderState")
+            .field("state", &self.state)
+            .field("relief", &self.relief.get().is_some())
+            .finish()
+    }
+}
 
 impl ReaderState {
     const NONE_YET: u8 = 0;
@@ -34,17 +49,22 @@ impl ReaderState {
     /// Attaches the one reader; false if there was one before.
     pub(super) fn attach(&self) -> bool {
         let (none, attached) = (Self::NONE_YET, Self::ATTACHED);
-        self.0
+        self.state
             .compare_exchange(none, attached, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 
     pub(super) fn detach(&self) {
-        self.0.store(Self::GONE, Ordering::Release);
+        self.state.store(Self::GONE, Ordering::Release);
     }
 
     pub(super) fn is_attached(&self) -> bool {
-        self.0.load(Ordering::Acquire) == Self::ATTACHED
+        self.state.load(Ordering::Acquire) == Self::ATTACHED
+    }
+
+    /// Sets how a writer makes room; false if that was said before.
+    pub(super) fn relieve_with(&self, relief: Relief) -> bool {
+        self.relief.set(relief).is_ok()
     }
 }
 
@@ -221,7 +241,9 @@ impl<R> Open<R> {
                 Err(PushError::Full(back)) => row = back,
             }
             tries = tries.saturating_add(1);
-            if tries <= SPINS {
+            if let Some(relief) = self.reader.relief.get() {
+                relief();
+            } else if tries <= SPINS {
                 std::hint::spin_loop();
             } else if tries <= YIELDS {
                 std::thread::yield_now();
