@@ -100,6 +100,9 @@ pub enum ReplayError {
     },
 }
 
+/// A function that is called after every step.
+type StepHook<'a> = Box<dyn FnMut(&ReplayStep<'_>) + 'a>;
+
 /// A replay, being set up.
 ///
 /// ```
@@ -128,7 +131,7 @@ pub struct Replay<'a> {
     arrivals: Arrivals,
     limit: u64,
     cancel: Option<&'a AtomicBool>,
-    on_step: Option<Box<dyn FnMut(&ReplayStep<'_>) + 'a>>,
+    on_step: Option<StepHook<'a>>,
 }
 
 impl<'a> Replay<'a> {

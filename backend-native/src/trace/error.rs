@@ -176,6 +176,9 @@ impl std::fmt::Display for JsonReason<'_> {
         let reason = text
             .rsplit_once(" at line ")
             .map_or(text.as_str(), |(reason, _)| reason);
-        write!(f, "{reason} at column {}", self.0.column())
+        match self.0.column() {
+            0 => f.write_str(reason),
+            column => write!(f, "{reason} at column {column}"),
+        }
     }
 }

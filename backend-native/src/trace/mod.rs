@@ -14,6 +14,7 @@ mod azure;
 mod entry;
 mod error;
 mod format;
+mod json;
 mod lines;
 mod mooncake;
 mod number;

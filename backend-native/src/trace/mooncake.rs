@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::entry::Entry;
 use super::error::LineFault;
+use super::json::object;
 use super::number::{self, NS_PER_MS, excerpt};
 use crate::request::{Prompt, Span};
 
@@ -23,7 +24,7 @@ struct Fields<'a> {
 
 /// Reads one line; `block_tokens` is what one hash id stands for.
 pub(super) fn parse(line: &[u8], block_tokens: u32) -> Result<Entry, LineFault> {
-    let fields: Fields<'_> = serde_json::from_slice(line).map_err(|cause| LineFault::Json { cause })?;
+    let fields: Fields<'_> = object(line)?;
     let input_length = number::tokens("input_length", text("input_length", fields.input_length)?)?;
     let output_length = number::tokens("output_length", text("output_length", fields.output_length)?)?;
     let arrival_ns = number::time("timestamp", text("timestamp", fields.timestamp)?, NS_PER_MS)?;

@@ -67,7 +67,11 @@ fn from_float(x: f64) -> Option<u64> {
 fn fault(field: &'static str, text: &str, wanted: &'static str) -> LineFault {
     LineFault::Number {
         field,
-        found: excerpt(text),
+        found: if text.is_empty() {
+            "empty".to_owned()
+        } else {
+            excerpt(text)
+        },
         wanted,
     }
 }

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::entry::Entry;
 use super::error::LineFault;
+use super::json::object;
 use super::number::{self, NS_PER_S, excerpt};
 use crate::request::{Prompt, Span};
 
@@ -32,7 +33,7 @@ struct Fields<'a> {
 
 /// Reads one line; `index` is the request's number.
 pub(super) fn parse(line: &[u8], index: u64) -> Result<Entry, LineFault> {
-    let fields: Fields<'_> = serde_json::from_slice(line).map_err(|cause| LineFault::Json { cause })?;
+    let fields: Fields<'_> = object(line)?;
     let Some(max_tokens) = fields.max_tokens else {
         return Err(LineFault::Missing { field: "max_tokens" });
     };

@@ -38,6 +38,7 @@ pub struct TraceReader<R> {
     out_of_order: u64,
     skipped: u64,
     first_skipped: Option<TraceError>,
+    failed: bool,
     done: bool,
 }
 
@@ -77,6 +78,7 @@ impl<R: BufRead> TraceReader<R> {
             out_of_order: 0,
             skipped: 0,
             first_skipped: None,
+            failed: false,
             done: false,
         }
     }
@@ -126,6 +128,7 @@ impl<R: BufRead> TraceReader<R> {
                     self.first_skipped.get_or_insert(error);
                 }
                 Err(error) => {
+                    self.failed = true;
                     self.done = self.parser.is_none();
                     return Some(Err(error));
                 }
@@ -139,14 +142,17 @@ impl<R: BufRead> TraceReader<R> {
         !matches!(error, TraceError::UnknownFormat { .. }) || self.skipped < BEFORE_FORMAT
     }
 
+    /// A file without a request is an error, unless an error was given already.
     fn end(&mut self) -> Option<Result<Request, TraceError>> {
         self.done = true;
-        let file = || self.file.clone();
-        match (self.requests, self.first_skipped.is_some()) {
-            (0, false) => Some(Err(TraceError::Empty { file: file() })),
-            (0, true) => self.first_skipped.take().map(Err),
-            _ => None,
+        if self.requests > 0 || self.failed {
+            return None;
         }
+        let file = self.file.clone();
+        Some(Err(self
+            .first_skipped
+            .take()
+            .unwrap_or(TraceError::Empty { file })))
     }
 
     /// Reads the line that lies in the buffer; `None` for a header.

@@ -97,8 +97,8 @@ impl Arrivals {
     /// How long after the start a request that carries `arrival_ns` is due at the earliest.
     pub(crate) fn due_ns(self, arrival_ns: u64) -> u64 {
         match self {
-            #[expect(clippy::float_cmp, reason = "the common case stays exact")]
-            Self::Trace { speed } if speed == 1.0 => arrival_ns,
+            // The common case stays exact.
+            Self::Trace { speed: 1.0 } => arrival_ns,
             #[expect(
                 clippy::cast_precision_loss,
                 clippy::cast_possible_truncation,
@@ -120,8 +120,7 @@ impl Default for Arrivals {
 impl fmt::Display for Arrivals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            #[expect(clippy::float_cmp, reason = "exactly the value that needs no mention")]
-            Self::Trace { speed } if *speed == 1.0 => f.write_str("trace"),
+            Self::Trace { speed: 1.0 } => f.write_str("trace"),
             Self::Trace { speed } => write!(f, "trace at {speed} times its speed"),
             Self::Burst => f.write_str("burst"),
             Self::Closed { in_flight } => write!(f, "closed:{in_flight}"),

@@ -193,7 +193,7 @@ impl ExactSizeIterator for Turns {}
 const TIMES: u64 = 0x7469_6d65_735f_6e73;
 const CONVERSATION: u64 = 0xd134_2543_de82_ef95;
 
-/// Steele, Lea and Flood's SplitMix64. Written out because a seed has to give the same workload with every version of
+/// Steele, Lea and Flood's generator "split mix". Written out because a seed has to give the same workload with every version of
 /// this crate, which random number crates don't promise of theirs.
 #[derive(Debug)]
 struct SplitMix(u64);

@@ -79,9 +79,9 @@ impl Device for SimDevice {
             let work = if seq.decode { &mut decodes } else { &mut prefills };
             let context = u64::from(seq.start) + u64::from(seq.len);
             if seq.decode {
-                work.decode(context)
+                work.decode(context);
             } else {
-                work.prefill(u64::from(seq.len), context)
+                work.prefill(u64::from(seq.len), context);
             }
             if seq.sampled {
                 work.sampled += 1;
