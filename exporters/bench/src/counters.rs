@@ -1,0 +1,46 @@
+//! Time, processor time and memory of this process.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Adds up the time of the pieces that count, so that making rows does not.
+#[derive(Debug, Default)]
+pub struct Counters {
+    wall: Duration,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    /// Seconds spent in the pieces that count.
+    pub seconds: f64,
+    /// The largest resident memory of the process so far, in MB.
+    pub peak_mb: f64,
+}
+
+impl Counters {
+    /// Runs a piece that counts.
+    pub fn count<T>(&mut self, piece: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let value = piece();
+        self.wall += began.elapsed();
+        value
+    }
+
+    /// Reads what was measured.
+    pub fn measured(&self) -> Measured {
+        Measured {
+            seconds: self.wall.as_secs_f64(),
+            peak_mb: peak_mb(),
+        }
+    }
+}
+
+fn peak_mb() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kb = line
+        .and_then(|line| line.split_whitespace().next())
+        .and_then(|kb| kb.parse::<f64>().ok());
+    kb.unwrap_or(f64::NAN) / 1024.0
+}

@@ -1,0 +1,209 @@
+//! Which encoding each column gets.
+//!
+//! The first row group of a run is encoded in every way that its columns' types allow, and each column keeps the way
+//! that was smallest; the choice then holds for the run. Compression costs several times what encoding costs, so a
+//! column is compressed only if that saves at least [`ZSTD_MUST_SAVE`] over the best way without it.
+//!
+//! | type | tried |
+//! |---|---|
+//! | integers, timestamps | dictionary, `DELTA_BINARY_PACKED`, `BYTE_STREAM_SPLIT` |
+//! | floats | dictionary, `BYTE_STREAM_SPLIT`, `PLAIN` |
+//! | text | dictionary, `DELTA_LENGTH_BYTE_ARRAY`, `DELTA_BYTE_ARRAY` |
+//! | flags | `RLE` |
+//!
+//! Why not fixed rules: the same column is a dictionary in one run (prompt lengths of a benchmark) and noise in another
+//! (prompt lengths of a service).
+
+use crate::options::ParquetOptions;
+use parquet::arrow::add_encoded_arrow_schema_to_metadata;
+use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::schema::types::{ColumnPath, SchemaDescriptor};
+
+/// The share of a column's bytes that zstd has to save before it is used.
+pub const ZSTD_MUST_SAVE: f64 = 0.10;
+
+/// Rows of a page. Pages are decoded whole, and each starts the delta and the compressor anew.
+pub const PAGE_ROWS: usize = 65_536;
+
+/// The most ways in which one column is tried.
+pub(crate) const CANDIDATES: usize = 3;
+
+/// How one column is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnEncoding {
+    /// The encoding; `None` is a dictionary.
+    pub encoding: Option<Encoding>,
+    /// Whether pages are compressed.
+    pub zstd: bool,
+}
+
+impl ColumnEncoding {
+    /// The ways in which a column of a type can be written; the first is what an unmeasured column gets.
+    pub fn candidates(ty: Type) -> [Option<Encoding>; 3] {
+        match ty {
+            Type::BOOLEAN => [Some(Encoding::RLE); 3],
+            Type::FLOAT | Type::DOUBLE => [None, Some(Encoding::BYTE_STREAM_SPLIT), Some(Encoding::PLAIN)],
+            Type::BYTE_ARRAY | Type::FIXED_LEN_BYTE_ARRAY => [
+                None,
+                Some(Encoding::DELTA_LENGTH_BYTE_ARRAY),
+                Some(Encoding::DELTA_BYTE_ARRAY),
+            ],
+            _ => [
+                None,
+                Some(Encoding::DELTA_BINARY_PACKED),
+                Some(Encoding::BYTE_STREAM_SPLIT),
+            ],
+        }
+    }
+}
+
+/// The size of a column in one way of writing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnSize {
+    /// Bytes without compression.
+    pub encoded: i64,
+    /// Bytes with zstd.
+    pub compressed: i64,
+}
+
+/// How every column of a table is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    columns: Vec<(ColumnPath, ColumnEncoding)>,
+    /// Rows that the choice rests on.
+    rows: usize,
+}
+
+impl Plan {
+    /// Every column in the given one of its [`candidates`](ColumnEncoding::candidates), compressed.
+    pub fn uniform(columns: &SchemaDescriptor, candidate: usize) -> Self {
+        let columns = columns.columns().iter().map(|column| {
+            let ways = ColumnEncoding::candidates(column.physical_type());
+            let encoding = ways[candidate.min(CANDIDATES - 1)];
+            (column.path().clone(), ColumnEncoding { encoding, zstd: true })
+        });
+        Self {
+            columns: columns.collect(),
+            rows: 0,
+        }
+    }
+
+    /// Picks for every column the smallest of its ways; `sizes[candidate][column]`.
+    pub(crate) fn pick(columns: &SchemaDescriptor, sizes: &[Vec<ColumnSize>], rows: usize) -> Self {
+        let picked = columns.columns().iter().enumerate().map(|(place, column)| {
+            let ways = ColumnEncoding::candidates(column.physical_type());
+            let sizes = sizes.iter().map(|sizes| sizes.get(place).copied());
+            (column.path().clone(), smallest(ways.into_iter().zip(sizes)))
+        });
+        Self {
+            columns: picked.collect(),
+            rows,
+        }
+    }
+
+    /// The columns, in order, with how they are written.
+    pub fn columns(&self) -> &[(ColumnPath, ColumnEncoding)] {
+        &self.columns
+    }
+
+    /// Rows that the choice rests on; 0 when it was not measured.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The writer's properties.
+    pub(crate) fn properties(
+        &self,
+        schema: &arrow_schema::Schema,
+        options: &ParquetOptions,
+    ) -> Result<WriterProperties, ParquetError> {
+        let zstd = Compression::ZSTD(ZstdLevel::try_new(options.zstd_level())?);
+        let mut builder = WriterProperties::builder()
+            .set_created_by(concat!("kvlens version ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_writer_version(WriterVersion::PARQUET_1_0)
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true)
+            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_write_batch_size(8_192)
+            .set_dictionary_enabled(false);
+        for (path, column) in &self.columns {
+            let compression = if column.zstd {
+                zstd
+            } else {
+                Compression::UNCOMPRESSED
+            };
+            builder = builder.set_column_compression(path.clone(), compression);
+            builder = match column.encoding {
+                None => builder.set_column_dictionary_enabled(path.clone(), true),
+                Some(encoding) => builder.set_column_encoding(path.clone(), encoding),
+            };
+        }
+        let mut properties = builder.build();
+        add_encoded_arrow_schema_to_metadata(schema, &mut properties);
+        Ok(properties)
+    }
+}
+
+fn smallest(ways: impl Iterator<Item = (Option<Encoding>, Option<ColumnSize>)>) -> ColumnEncoding {
+    let mut best = ColumnEncoding {
+        encoding: None,
+        zstd: true,
+    };
+    let mut least = f64::INFINITY;
+    for (encoding, size) in ways {
+        let Some(size) = size else { continue };
+        for (zstd, cost) in [
+            (false, cost(size.encoded)),
+            (true, cost(size.compressed) / (1.0 - ZSTD_MUST_SAVE)),
+        ] {
+            if cost < least {
+                least = cost;
+                best = ColumnEncoding { encoding, zstd };
+            }
+        }
+    }
+    best
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a column chunk is far below 2^53 bytes"
+)]
+fn cost(bytes: i64) -> f64 {
+    bytes as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compression_must_earn_its_cost() {
+        let way = |encoded, compressed| {
+            let size = ColumnSize { encoded, compressed };
+            smallest([(Some(Encoding::DELTA_BINARY_PACKED), Some(size))].into_iter())
+        };
+        assert!(!way(100, 95).zstd);
+        assert!(way(100, 80).zstd);
+    }
+
+    #[test]
+    fn the_smallest_way_wins() {
+        let size = |encoded, compressed| Some(ColumnSize { encoded, compressed });
+        let ways = [
+            (None, size(50, 49)),
+            (Some(Encoding::DELTA_BINARY_PACKED), size(40, 40)),
+            (Some(Encoding::BYTE_STREAM_SPLIT), size(80, 39)),
+        ];
+        let best = smallest(ways.into_iter());
+        assert_eq!(
+            best,
+            ColumnEncoding {
+                encoding: Some(Encoding::DELTA_BINARY_PACKED),
+                zstd: false
+            }
+        );
+    }
+}

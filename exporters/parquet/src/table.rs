@@ -1,0 +1,226 @@
+//! One table: rows wait, become row groups, row groups become parts.
+
+use crate::encoding::Plan;
+use crate::error::ParquetError;
+use crate::group::Group;
+use crate::names::Name;
+use crate::options::ParquetOptions;
+use crate::part::{self, Part};
+use crate::stream::Stream;
+use kvlens_core::Batch;
+use kvlens_core::record::Table;
+use kvlens_core::run::RunSchema;
+use kvlens_schema::{RunDir, TableBuilder};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Writes one table.
+///
+/// An error leaves everything as it was, or one step further: the next call goes on from there. So `write` first makes
+/// up for what failed before and accepts rows only then.
+#[derive(Debug)]
+pub(crate) struct TableWriter {
+    dir: PathBuf,
+    options: ParquetOptions,
+    builder: TableBuilder,
+    group: Group,
+    plan: Option<Plan>,
+    part: Option<Part>,
+    stream: Option<Stream>,
+    /// The number of the part that is open, or comes next.
+    number: u32,
+    /// When the part's first row came.
+    since: Option<Instant>,
+}
+
+impl TableWriter {
+    /// Makes the table's directory, and in it an empty stream: should the run be killed before anything is flushed, a
+    /// recovery still learns the schema.
+    pub(crate) fn create(
+        run: &RunDir,
+        schema: &RunSchema,
+        table: Table,
+        options: &ParquetOptions,
+    ) -> Result<Self, ParquetError> {
+        let dir = run.table(table);
+        fs::create_dir_all(&dir).map_err(|e| ParquetError::io("make the directory", &dir, e))?;
+        let mut listing = fs::read_dir(&dir).map_err(|e| ParquetError::io("list", &dir, e))?;
+        if listing.next().is_some() {
+            return Err(ParquetError::NotEmpty { path: dir });
+        }
+        let mut writer = Self {
+            dir,
+            options: options.clone(),
+            builder: TableBuilder::new(schema, table),
+            group: Group::default(),
+            plan: None,
+            part: None,
+            stream: None,
+            number: 0,
+            since: None,
+        };
+        writer.write_stream()?;
+        Ok(writer)
+    }
+
+    /// Accepts a batch, all of it or, on error, nothing.
+    pub(crate) fn write(&mut self, batch: &Batch) -> Result<(), ParquetError> {
+        self.make_up()?;
+        self.since.get_or_insert_with(Instant::now);
+        let mut at = 0;
+        while at < batch.len() {
+            at += self.builder.append(batch, at);
+            if self.builder.is_full()
+                || self.group.rows() + self.builder.len() >= self.options.row_group_rows()
+            {
+                self.group.push(self.builder.finish()?);
+                // A failure comes up in the next call: these rows are accepted.
+                let _ = self.make_up();
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the rows so far survive the process.
+    pub(crate) fn flush(&mut self) -> Result<(), ParquetError> {
+        self.make_up()?;
+        if self
+            .since
+            .is_some_and(|since| since.elapsed() >= self.options.part_time())
+        {
+            return self.seal();
+        }
+        self.write_stream()
+    }
+
+    /// Ends the table: it has at least one part then, be it empty.
+    pub(crate) fn finish(&mut self) -> Result<(), ParquetError> {
+        let empty = self.number == 0 && self.part.is_none();
+        let sealed = self.make_up().and_then(|()| self.seal_or_empty(empty));
+        if sealed.is_err() {
+            // What can't become a part may still fit into the stream.
+            let _ = self.write_stream();
+        }
+        sealed
+    }
+
+    fn seal_or_empty(&mut self, empty: bool) -> Result<(), ParquetError> {
+        if !empty || !self.builder.is_empty() || self.group.rows() > 0 {
+            return self.seal();
+        }
+        let chunk = self.builder.finish()?;
+        self.open_part(&[chunk])?;
+        self.end_part()
+    }
+
+    /// Catches up on what is due: a row group that is full, a checkpoint or a seal that failed.
+    fn make_up(&mut self) -> Result<(), ParquetError> {
+        let fsync = self.options.fsync();
+        if self.part.as_ref().is_some_and(Part::is_ended) {
+            self.end_part()?;
+        }
+        if let Some(part) = self.part.as_mut().filter(|part| part.is_dirty()) {
+            part.checkpoint(fsync)?;
+            self.drop_stream()?;
+        }
+        if self.group.rows() >= self.options.row_group_rows() {
+            self.close_group()?;
+        }
+        let full = |part: &Part| part.rows() >= self.options.part_rows() as u64;
+        if self.part.as_ref().is_some_and(full) {
+            self.end_part()?;
+        }
+        Ok(())
+    }
+
+    /// Turns the rows that wait into a row group.
+    fn close_group(&mut self) -> Result<(), ParquetError> {
+        if self.part.is_none() {
+            let chunks = self.group.chunks().to_vec();
+            self.open_part(&chunks)?;
+        }
+        if let Some(part) = &mut self.part {
+            part.append(self.group.chunks(), self.options.threads())?;
+            self.group.clear();
+            part.checkpoint(self.options.fsync())?;
+        }
+        self.drop_stream()
+    }
+
+    fn open_part(&mut self, chunks: &[arrow_array::RecordBatch]) -> Result<(), ParquetError> {
+        let rows: usize = chunks.iter().map(arrow_array::RecordBatch::num_rows).sum();
+        let schema = self.builder.schema();
+        // A choice that rests on few rows is made anew once there are more.
+        let plan = match self.plan.take() {
+            Some(plan) if rows < plan.rows().saturating_mul(2) => plan,
+            _ => part::choose(schema, chunks, &self.options, &self.dir)?,
+        };
+        let opened = Part::create(&self.dir, self.number, schema, &plan, &self.options);
+        self.plan = Some(plan);
+        self.part = Some(opened?);
+        Ok(())
+    }
+
+    /// Seals the part with all rows so far.
+    fn seal(&mut self) -> Result<(), ParquetError> {
+        if !self.builder.is_empty() {
+            self.group.push(self.builder.finish()?);
+        }
+        if self.group.rows() > 0 {
+            self.close_group()?;
+        }
+        self.end_part()
+    }
+
+    fn end_part(&mut self) -> Result<(), ParquetError> {
+        let Some(part) = &mut self.part else {
+            return Ok(());
+        };
+        part.seal(self.options.fsync())?;
+        self.part = None;
+        self.since = None;
+        // The stream before the footer: a stream without a footer beside a sealed part is known to be stale.
+        self.drop_stream()?;
+        let footer = Name::Footer(self.number).path(&self.dir);
+        self.number += 1;
+        match fs::remove_file(&footer) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(ParquetError::io("remove", footer, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn drop_stream(&mut self) -> Result<(), ParquetError> {
+        self.stream.take().map_or(Ok(()), Stream::remove)
+    }
+
+    /// Puts the rows that are in no row group into the stream.
+    fn write_stream(&mut self) -> Result<(), ParquetError> {
+        if !self.builder.is_empty() {
+            self.group.push(self.builder.finish()?);
+        }
+        if self.stream.is_none() {
+            if self.group.unflushed().is_empty() && self.number > 0 {
+                return Ok(());
+            }
+            let group = self.part.as_ref().map_or(0, Part::groups);
+            let path = Name::Stream(self.number, group).path(&self.dir);
+            self.stream = Some(Stream::create(path, self.builder.schema())?);
+        }
+        if let Some(stream) = &mut self.stream {
+            for chunk in self.group.unflushed() {
+                stream.append(chunk)?;
+            }
+            let path = &self.dir;
+            let joined = self.group.mark_flushed();
+            joined.map_err(|source| ParquetError::Stream {
+                path: path.clone(),
+                source,
+            })?;
+            stream.write_out(self.options.fsync())?;
+        }
+        Ok(())
+    }
+}
