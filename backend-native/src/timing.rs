@@ -104,15 +104,9 @@ impl Timing {
         gap
     }
 
-    /// Notes the end; closes what is open.
-    pub(crate) fn end(&mut self, now: u64, total: Stall) {
+    /// Notes the end. A preemption that no admission followed has no length.
+    pub(crate) fn end(&mut self, total: Stall) {
         self.pause(total);
-        // A request that ends while preempted spent that time waiting.
-        if let Some(at) = self.preempted_at.take() {
-            if self.first_token.is_none() {
-                self.preempted_in_prefill_ns += now.saturating_sub(at);
-            }
-        }
     }
 
     /// Time lost to others' prefills, unless a part of it is not known.

@@ -1,10 +1,12 @@
 //! What executes a step: the trait, and the devices that implement it.
 
 pub(crate) mod batch;
+pub mod cpu;
 mod null;
 pub mod sim;
 
 pub use batch::{BlockMove, DeviceTime, SeqStep, Sequences, StepBatch, StepOutput};
+pub use cpu::CpuDevice;
 pub use null::NullDevice;
 
 use kvlens_core::BoxError;

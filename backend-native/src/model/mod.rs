@@ -1,5 +1,9 @@
 //! What a model computes around attention: the trait, and the built-in model.
 
+mod builtin;
+
+pub use builtin::{BuiltinModel, DEFAULT_SEED, DEFAULT_SHAPE, LayerWeights};
+
 /// The sizes that a model's KV and attention have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelShape {
@@ -55,11 +59,13 @@ pub trait Model: std::fmt::Debug + Send + Sync {
     /// Turns a token at a position into its first hidden state.
     fn embed(&self, token: u32, position: u32, hidden: &mut [f32]);
 
-    /// Computes a layer's queries, keys and values from the hidden state.
-    fn qkv(&self, layer: usize, position: u32, hidden: &[f32], out: Qkv<'_>);
+    /// Computes a layer's queries, keys and values from the hidden state. `scratch` has twice the hidden state's length,
+    /// and any content.
+    fn qkv(&self, layer: usize, position: u32, hidden: &[f32], scratch: &mut [f32], out: Qkv<'_>);
 
-    /// Folds a layer's attention output (`q_heads * head_dim` elements) into the hidden state.
-    fn absorb(&self, layer: usize, attention: &[f32], hidden: &mut [f32]);
+    /// Folds a layer's attention output (`q_heads * head_dim` elements) into the hidden state; `scratch` as for
+    /// [`qkv`](Self::qkv).
+    fn absorb(&self, layer: usize, attention: &[f32], hidden: &mut [f32], scratch: &mut [f32]);
 
     /// Chooses the next token from the last hidden state; the lowest of equals.
     fn next_token(&self, hidden: &[f32]) -> u32;

@@ -81,7 +81,7 @@ impl Scheduler {
         }
         self.host.append(&mut sequence.host_blocks);
         sequence.phase = Phase::Waiting;
-        sequence.timing.end(now, self.stall);
+        sequence.timing.end(self.stall);
         self.by_id.remove(&sequence.id);
         self.counts.finished += 1;
     }
