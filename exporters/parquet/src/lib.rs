@@ -43,5 +43,5 @@ mod writer;
 
 pub use error::ParquetError;
 pub use options::ParquetOptions;
-pub use recover::recover;
+pub use recover::{recover, row_count};
 pub use writer::ParquetExporter;

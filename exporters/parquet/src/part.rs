@@ -153,12 +153,7 @@ impl Part {
             .flush()
             .map_err(|e| ParquetError::io("write", path, e))?;
         let file = self.writer.inner_mut();
-        if fsync {
-            file.sync()?
-        } else {
-            file.write_out()?
-        }
-        Ok(())
+        Ok(if fsync { file.sync() } else { file.write_out() }?)
     }
 
     /// The footer that makes a file of the row groups so far.

@@ -51,7 +51,7 @@ fn recover_table(dir: &Path) -> Result<TableRecovery, ParquetError> {
         if let Name::Part(part) | Name::Tail(part) = name {
             // Parts that a recovery cut short made are counted as recovered, by the code that makes them again.
             if !(open.contains(part) && matches!(name, Name::Tail(_))) {
-                result.sealed_rows += rows_of(&name.path(dir))?;
+                result.sealed_rows += row_count(&name.path(dir))?;
             }
         }
     }
@@ -215,7 +215,11 @@ fn remove(path: &Path) -> Result<(), ParquetError> {
     }
 }
 
-fn rows_of(path: &Path) -> Result<u64, ParquetError> {
+/// How many rows a sealed part has, by its footer.
+///
+/// # Errors
+/// [`ParquetError`] when the file can't be read or is no Parquet file.
+pub fn row_count(path: &Path) -> Result<u64, ParquetError> {
     let file = File::open(path).map_err(|e| ParquetError::io("read", path, e))?;
     let reader = SerializedFileReader::new(file).map_err(|source| ParquetError::Part {
         path: path.to_path_buf(),

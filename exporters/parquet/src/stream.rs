@@ -40,12 +40,7 @@ impl Stream {
     /// Writes out what is staged.
     pub(crate) fn write_out(&mut self, fsync: bool) -> Result<(), ParquetError> {
         let file = self.writer.get_mut();
-        if fsync {
-            file.sync()?
-        } else {
-            file.write_out()?
-        }
-        Ok(())
+        Ok(if fsync { file.sync() } else { file.write_out() }?)
     }
 
     /// Removes the file: its rows are in a row group now.

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 /// Staged bytes are written out from this many on.
 pub const STAGE_BYTES: usize = 256 * 1024;
 
+/// A slice of at least this many bytes, handed over through [`Write`], goes to the file without being copied first.
+pub const DIRECT_BYTES: usize = 16 * 1024;
+
 /// A file under construction, with the bytes that are not in it yet.
 ///
 /// Bytes are staged in memory and written out in large pieces. When the disk refuses a piece, the file is cut back to
-/// the end of the piece before and the piece stays staged: the file never ends in the middle of a piece, nothing is
-/// written twice, and a later attempt goes on where the last one failed. Whoever stages whole records therefore has a
-/// file of whole records at any time.
+/// the end of the piece before and the piece stays staged: nothing is written twice, and a later attempt goes on where
+/// the last one failed. Whoever [stages](Self::staged) whole records therefore has a file of whole records at any time.
 ///
 /// An exporter built on it calls [`ready`](Self::ready) before it accepts records: after a failure that is where the
 /// error comes up, again and again until the disk takes the staged piece, so that an error always means "these records
@@ -133,10 +135,19 @@ impl OutputFile {
     }
 }
 
-/// Stages; never fails, so that a format's writer above it never stops in the middle of a record.
+/// Accepts everything and never fails, so that a format's writer above it never stops in the middle of a record. Large
+/// slices go to the file at once if they can; what the disk refuses is staged.
 impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.staged.extend_from_slice(bytes);
+        if bytes.len() < DIRECT_BYTES || self.failed || self.write_out().is_err() {
+            self.staged.extend_from_slice(bytes);
+        } else if self.file.write_all(bytes).is_ok() {
+            self.written += bytes.len() as u64;
+        } else {
+            self.torn = true;
+            self.failed = true;
+            self.staged.extend_from_slice(bytes);
+        }
         Ok(bytes.len())
     }
 

@@ -1,10 +1,12 @@
-//! Exports made-up rows and says how fast: `export parquet|arrow-table [rows] [threads] [number|random] [out]`.
+//! Exports made-up rows and says how fast: `export parquet|csv|arrow|arrow-table [rows] [threads] [number|random] [requests|samples] [out]`.
 //!
 //! Only the exporter's calls are timed, from typed rows to the finished files; making the rows is not. One line a run.
 //! `arrow-table` writes the same columns as one Arrow IPC file for the peers of `export_peers.py`.
 
+use kvlens_arrow::{ArrowExporter, ArrowOptions};
 use kvlens_core::run::RunEnd;
 use kvlens_core::{Batch, Exporter, SourceIndex, Table};
+use kvlens_csv::{CsvExporter, CsvOptions};
 use kvlens_export_bench::{Counters, Ids, Requests, Samples, run_schema};
 use kvlens_parquet::{ParquetExporter, ParquetOptions};
 use std::path::{Path, PathBuf};
@@ -89,7 +91,11 @@ fn exporter(args: &Args) -> Result<Box<dyn Exporter>, Box<dyn Error>> {
             let options = ParquetOptions::default().with_threads(args.threads);
             Box::new(ParquetExporter::create(&args.out, options))
         }
-        other => return Err(format!("unknown format `{other}`; use parquet or arrow-table").into()),
+        "csv" => Box::new(CsvExporter::create(&args.out, CsvOptions::default())),
+        "arrow" => Box::new(ArrowExporter::create(&args.out, ArrowOptions::default())),
+        other => {
+            return Err(format!("unknown format `{other}`; use parquet, csv, arrow or arrow-table").into());
+        }
     })
 }
 

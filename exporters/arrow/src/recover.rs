@@ -1,0 +1,85 @@
+//! Completing the files of a killed run.
+
+use crate::error::ArrowExportError;
+use crate::file::{IpcFile, ipc};
+use crate::writer::EXTENSION;
+use arrow_ipc::reader::{FileReader, StreamReader};
+use kvlens_core::record::Table;
+use kvlens_schema::recovery::{Recovery, TableRecovery};
+use kvlens_schema::{RunDir, SchemaError};
+use std::fs::{self, File};
+use std::io::{BufReader, Seek, SeekFrom};
+use std::path::Path;
+
+/// What an IPC file has before it goes on as a stream: the magic, padded.
+const MAGIC_BYTES: u64 = 8;
+
+/// Turns every open file of a killed run into a complete one, up to the last whole record batch, and says how many rows
+/// each table has.
+///
+/// Run it again and nothing changes. The run must not be written to meanwhile.
+///
+/// # Errors
+/// [`ArrowExportError`] when a file can't be read or written; the open file stays then.
+pub fn recover(run: impl AsRef<Path>) -> Result<Recovery, ArrowExportError> {
+    let run = RunDir::new(run.as_ref());
+    let mut recovery = Recovery::default();
+    for table in Table::ALL {
+        let (open, sealed) = (run.open_file(table, EXTENSION), run.file(table, EXTENSION));
+        let found = if open.is_file() {
+            complete(&open, &sealed)?
+        } else if sealed.is_file() {
+            TableRecovery {
+                sealed_rows: count(&sealed)?,
+                ..TableRecovery::default()
+            }
+        } else {
+            continue;
+        };
+        recovery.tables.insert(table.name().to_owned(), found);
+    }
+    Ok(recovery)
+}
+
+/// Copies the whole record batches of an open file into a complete one, and removes the open one.
+fn complete(open: &Path, sealed: &Path) -> Result<TableRecovery, ArrowExportError> {
+    let io = |action, path| move |e| SchemaError::io(action, path, e);
+    let mut result = TableRecovery::default();
+    let mut file = File::open(open).map_err(io("read", open))?;
+    let size = file.metadata().map_err(io("read", open))?.len();
+    file.seek(SeekFrom::Start(MAGIC_BYTES))
+        .map_err(io("read", open))?;
+    result.torn_bytes = size;
+    if let Ok(mut reader) = StreamReader::try_new(BufReader::new(file), None) {
+        let draft = sealed.with_extension("arrow.tmp");
+        remove(&draft)?;
+        let mut writer = IpcFile::create(draft, &reader.schema())?;
+        loop {
+            let whole = reader.get_mut().stream_position().map_err(io("read", open))?;
+            result.torn_bytes = size.saturating_sub(whole);
+            let Some(Ok(batch)) = reader.next() else { break };
+            result.recovered_rows += batch.num_rows() as u64;
+            writer.append(&batch)?;
+        }
+        writer.seal(sealed, true)?;
+    }
+    remove(open)?;
+    Ok(result)
+}
+
+fn remove(path: &Path) -> Result<(), ArrowExportError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(SchemaError::io("remove", path, error).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn count(path: &Path) -> Result<u64, ArrowExportError> {
+    let file = File::open(path).map_err(|e| SchemaError::io("read", path, e))?;
+    let mut reader = FileReader::try_new_buffered(file, Some(Vec::new())).map_err(ipc(path))?;
+    reader.try_fold(0, |rows, batch| {
+        Ok(rows + batch.map_err(ipc(path))?.num_rows() as u64)
+    })
+}
