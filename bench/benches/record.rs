@@ -1,7 +1,7 @@
 //! Criterion over the rows of `kvlens_bench::record`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kvlens_bench::{Values, record, pin};
+use kvlens_bench::{Values, pin, record};
 
 fn record(criterion: &mut Criterion) {
     pin(0);

@@ -1,7 +1,7 @@
 //! Criterion over the rows of `kvlens_bench::snapshot`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kvlens_bench::{Values, snapshot, pin};
+use kvlens_bench::{Values, pin, snapshot};
 
 fn snapshot(criterion: &mut Criterion) {
     pin(0);

@@ -6,7 +6,9 @@
 use crate::{Op, Row};
 use kvlens_core::histogram::{FixedHistogram, SparseHistogram};
 use kvlens_core::recorder::Recorder;
-use kvlens_core::{AccessRow, BlockRow, MetricId, Reading, RequestRow, Sink, SourceInfo, StatsSource, StepRow};
+use kvlens_core::{
+    AccessRow, BlockRow, MetricId, Reading, RequestRow, Sink, SourceInfo, StatsSource, StepRow,
+};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -24,12 +26,20 @@ pub fn rows() -> Vec<Row> {
         Row::new("kvlens RowWriter push, full", EVENTS, ours_full),
         Row::new(REFERENCE, EVENTS, || {
             let (mut events, mut drain) = rtrb::RingBuffer::new(CAPACITY);
-            local(move |event| events.push(event).is_ok(), move || while drain.pop().is_ok() {})
+            local(
+                move |event| events.push(event).is_ok(),
+                move || while drain.pop().is_ok() {},
+            )
         }),
         Row::new("rtrb push, full", EVENTS, || {
             let (mut events, drain) = rtrb::RingBuffer::new(EVENTS);
             while events.push(event(0)).is_ok() {}
-            local(move |event| events.push(event).is_ok(), move || drop(black_box(drain.slots())))
+            local(
+                move |event| events.push(event).is_ok(),
+                move || {
+                    black_box(drain.slots());
+                },
+            )
         }),
     ];
     rows.extend(peers());
@@ -37,11 +47,18 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn event(step: u64) -> StepRow {
-    StepRow { step, step_time_ns: (step ^ 7).into(), ..StepRow::default() }
+    StepRow {
+        step,
+        step_time_ns: (step ^ 7).into(),
+        ..StepRow::default()
+    }
 }
 
 /// Times pushes; drains outside the time.
-fn local(mut push: impl FnMut(StepRow) -> bool + Send + 'static, mut drain: impl FnMut() + Send + 'static) -> Op {
+fn local(
+    mut push: impl FnMut(StepRow) -> bool + Send + 'static,
+    mut drain: impl FnMut() + Send + 'static,
+) -> Op {
     let mut round = 0;
     Box::new(move |_| {
         round += 1;
@@ -62,7 +79,9 @@ fn ours_local() -> Op {
         steps.push(event);
         true
     };
-    local(push, move || source.drain(&mut Nowhere).expect("a recorder can always be read"))
+    local(push, move || {
+        source.drain(&mut Nowhere).expect("a recorder can always be read")
+    })
 }
 
 fn ours_full() -> Op {
@@ -83,15 +102,24 @@ fn peers() -> Vec<Row> {
         Row::new("crossbeam ArrayQueue push, local", EVENTS, || {
             let queue = Arc::new(crossbeam_queue::ArrayQueue::new(CAPACITY));
             let drain = queue.clone();
-            local(move |event| queue.push(event).is_ok(), move || while drain.pop().is_some() {})
+            local(
+                move |event| queue.push(event).is_ok(),
+                move || while drain.pop().is_some() {},
+            )
         }),
         Row::new("crossbeam-channel try_send, local", EVENTS, || {
             let (events, drain) = crossbeam_channel::bounded(CAPACITY);
-            local(move |event| events.try_send(event).is_ok(), move || while drain.try_recv().is_ok() {})
+            local(
+                move |event| events.try_send(event).is_ok(),
+                move || while drain.try_recv().is_ok() {},
+            )
         }),
         Row::new("std sync_channel try_send, local", EVENTS, || {
             let (events, drain) = mpsc::sync_channel(CAPACITY);
-            local(move |event| events.try_send(event).is_ok(), move || while drain.try_recv().is_ok() {})
+            local(
+                move |event| events.try_send(event).is_ok(),
+                move || while drain.try_recv().is_ok() {},
+            )
         }),
     ]
 }

@@ -33,7 +33,9 @@ pub struct Row {
 
 impl std::fmt::Debug for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Row").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Row")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -51,44 +51,65 @@ fn ours(rows: &mut Vec<Row>, shape: &str, values: &Values, others: &Values) {
     let mut other = SparseHistogram::default();
     others.ns.iter().for_each(|ns| other.record(*ns));
 
+    let reader = live.clone();
+    rows.push(Row::new(
+        format!("kvlens live count, sum, min, max + 4 quantiles, {shape}"),
+        TIMES,
+        move || {
+            let live = reader.clone();
+            timed(move || {
+                let mut answers = [None; 4];
+                black_box(live.quantiles(&QUANTILES, &mut answers));
+                black_box(answers);
+            })
+        },
+    ));
     let buffer = snapshot.clone();
-    rows.push(Row::new(format!("kvlens snapshot + 4 quantiles, {shape}"), TIMES, move || {
-        let (live, mut out) = (live.clone(), buffer.clone());
-        timed(move || {
-            let mut answers = [None; 4];
-            live.snapshot(&mut out);
-            out.quantiles(&QUANTILES, &mut answers);
-            black_box(answers);
-        })
-    }));
+    rows.push(Row::new(
+        format!("kvlens snapshot + 4 quantiles, {shape}"),
+        TIMES,
+        move || {
+            let (live, mut out) = (live.clone(), buffer.clone());
+            timed(move || {
+                let mut answers = [None; 4];
+                live.snapshot(&mut out);
+                out.quantiles(&QUANTILES, &mut answers);
+                black_box(answers);
+            })
+        },
+    ));
     rows.push(Row::new(format!("kvlens merge, {shape}"), TIMES, move || {
-        let (start, other) = (snapshot.clone(), other.clone());
-        let mut sum = start.clone();
-        sum.merge(&other).expect("one layout");
-        timed(move || {
-            sum.clone_from(&start);
-            sum.merge(black_box(&other)).expect("one layout");
-        })
+        let (mut sum, other) = (snapshot.clone(), other.clone());
+        timed(move || sum.merge(black_box(&other)).expect("one layout"))
     }));
 }
 
 fn plain(rows: &mut Vec<Row>, shape: &str, values: &Values, others: &Values) {
     let fill = |values: &Values| {
         let mut all = histogram::Histogram::new(7, 44).expect("in range");
-        values.ns.iter().for_each(|ns| all.increment(*ns).expect("in range"));
+        values
+            .ns
+            .iter()
+            .for_each(|ns| all.increment(*ns).expect("in range"));
         all
     };
     let (live, other) = (fill(values), fill(others));
     let source = live.clone();
-    rows.push(Row::new(format!("histogram clone + 4 quantiles, {shape}"), TIMES, move || {
-        let live = source.clone();
-        timed(move || {
-            let snapshot = black_box(&live).clone();
-            let mut answers = [const { None }; 4];
-            snapshot.quantile_buckets_into(&QUANTILES, &mut answers).expect("not empty");
-            black_box(answers);
-        })
-    }));
+    rows.push(Row::new(
+        format!("histogram clone + 4 quantiles, {shape}"),
+        TIMES,
+        move || {
+            let live = source.clone();
+            timed(move || {
+                let snapshot = black_box(&live).clone();
+                let mut answers = [const { None }; 4];
+                snapshot
+                    .quantile_buckets_into(&QUANTILES, &mut answers)
+                    .expect("not empty");
+                black_box(answers);
+            })
+        },
+    ));
     rows.push(Row::new(format!("histogram merge, {shape}"), TIMES, move || {
         let (mut sum, other) = (live.clone(), other.clone());
         timed(move || sum.checked_add_assign(black_box(&other)).expect("no overflow"))

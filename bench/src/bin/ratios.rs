@@ -26,7 +26,9 @@ fn main() {
         if name.starts_with(which) {
             let mut rows = rows();
             rows.retain(|row| row.name.contains(part) || row.name == reference);
-            println!("# {name}: ns per operation, median of {rounds} interleaved rounds; x = ratio to \"{reference}\"");
+            println!(
+                "# {name}: ns per operation, median of {rounds} interleaved rounds; x = ratio to \"{reference}\""
+            );
             report(&rows, reference, rounds);
         }
     }
@@ -37,8 +39,14 @@ fn report(rows: &[Row], reference: &str, rounds: usize) {
     let (mine, other) = (Values::latencies(42), Values::latencies(43));
     let one = one_thread(rows, &mine, rounds);
     let at = rows.iter().position(|row| row.name == reference).unwrap_or(0);
-    let two: Vec<Vec<f64>> = rows.iter().map(|row| two_threads(row, &mine, &other, rounds / 3 + 1)).collect();
-    println!("{:<52} {:>8} {:>8} {:>6} {:>8} {:>6}", "row", "1T", "1T min", "x", "2T", "kept");
+    let two: Vec<Vec<f64>> = rows
+        .iter()
+        .map(|row| two_threads(row, &mine, &other, rounds / 3 + 1))
+        .collect();
+    println!(
+        "{:<52} {:>8} {:>8} {:>6} {:>8} {:>6}",
+        "row", "1T", "1T min", "x", "2T", "kept"
+    );
     for (i, row) in rows.iter().enumerate() {
         let ratios = one[i].iter().zip(&one[at]).map(|(a, b)| a / b).collect();
         let least = one[i].iter().copied().fold(f64::INFINITY, f64::min);
@@ -91,7 +99,10 @@ fn two_threads(row: &Row, mine: &Values, other: &Values, rounds: usize) -> Vec<f
         };
         let (a, b) = std::thread::scope(|scope| {
             let there = scope.spawn(|| run(&mut right, other, 1));
-            (run(&mut left, mine, 0), there.join().expect("a bench thread does not panic"))
+            (
+                run(&mut left, mine, 0),
+                there.join().expect("a bench thread does not panic"),
+            )
         });
         if let Some(upkeep) = &row.upkeep {
             upkeep();

@@ -17,17 +17,25 @@ fn hdr(rows: &mut Vec<Row>, shape: &str, values: &Values, others: &Values) {
     };
     let (live, other) = (fill(values), fill(others));
     let source = live.clone();
-    rows.push(Row::new(format!("hdrhistogram 2 digits, clone + 4 quantiles, {shape}"), TIMES, move || {
-        let live = source.clone();
-        timed(move || {
-            let snapshot = black_box(&live).clone();
-            black_box(snapshot.value_at_quantiles(QUANTILES).sum::<u64>());
-        })
-    }));
-    rows.push(Row::new(format!("hdrhistogram 2 digits, merge, {shape}"), TIMES, move || {
-        let (mut sum, other) = (live.clone(), other.clone());
-        timed(move || sum.add(black_box(&other)).expect("one layout"))
-    }));
+    rows.push(Row::new(
+        format!("hdrhistogram 2 digits, clone + 4 quantiles, {shape}"),
+        TIMES,
+        move || {
+            let live = source.clone();
+            timed(move || {
+                let snapshot = black_box(&live).clone();
+                black_box(snapshot.value_at_quantiles(QUANTILES).sum::<u64>());
+            })
+        },
+    ));
+    rows.push(Row::new(
+        format!("hdrhistogram 2 digits, merge, {shape}"),
+        TIMES,
+        move || {
+            let (mut sum, other) = (live.clone(), other.clone());
+            timed(move || sum.add(black_box(&other)).expect("one layout"))
+        },
+    ));
 }
 
 fn ddsketch(rows: &mut Vec<Row>, shape: &str, values: &Values, others: &Values) {
@@ -39,15 +47,23 @@ fn ddsketch(rows: &mut Vec<Row>, shape: &str, values: &Values, others: &Values) 
     };
     let (live, other) = (fill(values), fill(others));
     let source = live.clone();
-    rows.push(Row::new(format!("ddsketch 0.4 %, clone + 4 quantiles, {shape}"), TIMES, move || {
-        let live = source.clone();
-        timed(move || {
-            let snapshot = black_box(&live).clone();
-            black_box(QUANTILES.map(|q| snapshot.quantile(q).expect("in range")));
-        })
-    }));
-    rows.push(Row::new(format!("ddsketch 0.4 %, merge, {shape}"), TIMES, move || {
-        let (mut sum, other) = (live.clone(), other.clone());
-        timed(move || sum.merge(black_box(&other)).expect("one layout"))
-    }));
+    rows.push(Row::new(
+        format!("ddsketch 0.4 %, clone + 4 quantiles, {shape}"),
+        TIMES,
+        move || {
+            let live = source.clone();
+            timed(move || {
+                let snapshot = black_box(&live).clone();
+                black_box(QUANTILES.map(|q| snapshot.quantile(q).expect("in range")));
+            })
+        },
+    ));
+    rows.push(Row::new(
+        format!("ddsketch 0.4 %, merge, {shape}"),
+        TIMES,
+        move || {
+            let (mut sum, other) = (live.clone(), other.clone());
+            timed(move || sum.merge(black_box(&other)).expect("one layout"))
+        },
+    ));
 }

@@ -133,6 +133,19 @@ impl Config {
         (low, low + ((1 << shift) - 1))
     }
 
+    /// The smallest and the largest value that a bucket can hold: the last one is open above.
+    pub(crate) const fn bounds(self, index: usize) -> (u64, u64) {
+        let (low, high) = self.range(index);
+        (
+            low,
+            if index + 1 >= self.buckets() {
+                u64::MAX
+            } else {
+                high
+            },
+        )
+    }
+
     /// The bound of a quantile's relative error: half a bucket.
     ///
     /// ```

@@ -16,4 +16,5 @@ mod sparse;
 pub use config::Config;
 pub use fixed::FixedHistogram;
 pub use quantile::Quantile;
+pub(crate) use quantile::rank;
 pub use sparse::SparseHistogram;

@@ -1,5 +1,7 @@
 //! An answer with its error.
 
+use super::config::Config;
+
 /// A quantile, and the band that the true value lies in.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quantile {
@@ -9,6 +11,19 @@ pub struct Quantile {
     pub low: u64,
     /// The largest value it can be.
     pub high: u64,
+}
+
+impl Quantile {
+    /// Answers with a bucket of a log-linear histogram, cut to the exact extremes of what was recorded.
+    pub(crate) fn in_bucket(config: Config, index: usize, (min, max): (u64, u64)) -> Self {
+        let (low, high) = config.bounds(index);
+        let (low, high) = (low.max(min), high.min(max));
+        Self {
+            value: low + high.saturating_sub(low) / 2,
+            low,
+            high,
+        }
+    }
 }
 
 /// The rank of a quantile among `count` sorted values, from 0: nearest rank, `ceil(q * count) - 1`.

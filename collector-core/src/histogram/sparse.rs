@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// assert!(p50.low <= 500 && 500 <= p50.high);
 /// assert_eq!((h.count(), h.sum(), h.min(), h.max()), (1000, 500_500, Some(1), Some(1000)));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct SparseHistogram {
     config: Config,
     count: u64,
@@ -25,6 +25,25 @@ pub struct SparseHistogram {
     indices: Vec<u32>,
     /// Never 0.
     counts: Vec<u64>,
+}
+
+/// Buckets that [`SparseHistogram::merge`] looks at together.
+const RUN: usize = 8;
+
+impl Clone for SparseHistogram {
+    fn clone(&self) -> Self {
+        let mut copy = Self::new(self.config);
+        copy.clone_from(self);
+        copy
+    }
+
+    /// Copies into the memory that this value has.
+    fn clone_from(&mut self, other: &Self) {
+        (self.config, self.count, self.sum) = (other.config, other.count, other.sum);
+        (self.min, self.max) = (other.min, other.max);
+        self.indices.clone_from(&other.indices);
+        self.counts.clone_from(&other.counts);
+    }
 }
 
 impl Default for SparseHistogram {
@@ -91,14 +110,29 @@ impl SparseHistogram {
 
     /// Adds the counts of neighbouring buckets behind those there are; zeros are left out.
     #[inline]
-    pub(crate) fn append_dense(&mut self, base: usize, counts: &[u64]) {
-        for (index, &count) in (base..).zip(counts) {
-            if count > 0 {
-                self.indices.push(u32::try_from(index).unwrap_or(u32::MAX));
-                self.counts.push(count);
-                self.count = self.count.saturating_add(count);
-            }
+    #[expect(clippy::cast_possible_truncation, reason = "indices are below 2^26")]
+    pub(crate) fn append_dense<const N: usize>(&mut self, base: usize, counts: &[u64; N]) {
+        let filled = counts.iter().filter(|count| **count > 0).count();
+        if filled == 0 {
+            return;
         }
+        let sum = counts.iter().fold(0, |sum: u64, count| sum.wrapping_add(*count));
+        self.count = self.count.wrapping_add(sum);
+        let base = base as u32;
+        if filled == N {
+            self.indices.extend(base..base + N as u32);
+            self.counts.extend_from_slice(counts);
+            return;
+        }
+        // Moves the filled ones to the front without a branch on what can't be predicted.
+        let (mut indices, mut packed, mut at) = ([0_u32; N], [0_u64; N], 0);
+        for (index, count) in (base..).zip(counts) {
+            indices[at % N] = index;
+            packed[at % N] = *count;
+            at += usize::from(*count > 0);
+        }
+        self.indices.extend_from_slice(&indices[..filled]);
+        self.counts.extend_from_slice(&packed[..filled]);
     }
 
     /// Completes what [`append_dense`](Self::append_dense) filled, moving the extremes into the outermost buckets.
@@ -106,17 +140,11 @@ impl SparseHistogram {
         let (Some(&first), Some(&last)) = (self.indices.first(), self.indices.last()) else {
             return;
         };
-        let (low, high) = (self.bounds(first), self.bounds(last));
+        let bounds = |index: u32| self.config.bounds(index as usize);
+        let (low, high) = (bounds(first), bounds(last));
         self.sum = sum;
         self.min = min.clamp(low.0, low.1);
         self.max = max.clamp(high.0, high.1);
-    }
-
-    /// The values that a bucket can hold: the last one is open above.
-    fn bounds(&self, index: u32) -> (u64, u64) {
-        let (low, high) = self.config.range(index as usize);
-        let last = index as usize + 1 == self.config.buckets();
-        (low, if last { u64::MAX } else { high })
     }
 
     /// Empties it, keeping its memory.
@@ -211,22 +239,30 @@ impl SparseHistogram {
                 continue;
             }
             let rank = rank(*q, self.count);
-            while at + 1 < self.counts.len() && seen + self.counts[at] <= rank {
-                seen += self.counts[at];
-                at += 1;
-            }
-            *slot = Some(self.answer(self.indices[at]));
+            (at, seen) = self.seek(rank, at, seen);
+            *slot = Some(Quantile::in_bucket(
+                self.config,
+                self.indices[at] as usize,
+                (self.min, self.max),
+            ));
         }
     }
 
-    fn answer(&self, index: u32) -> Quantile {
-        let (low, high) = self.bounds(index);
-        let (low, high) = (low.max(self.min), high.min(self.max));
-        Quantile {
-            value: low + (high - low) / 2,
-            low,
-            high,
+    /// Goes on from bucket `at`, with `seen` values before it, to the bucket of a rank.
+    fn seek(&self, rank: u64, mut at: usize, mut seen: u64) -> (usize, u64) {
+        /// Buckets added up at once, which a processor does several at a time.
+        const STRIDE: usize = 16;
+        while let Some(ahead) = self.counts.get(at..at + STRIDE) {
+            let sum: u64 = ahead.iter().sum();
+            if seen + sum > rank {
+                break;
+            }
+            (at, seen) = (at + STRIDE, seen + sum);
         }
+        while at + 1 < self.counts.len() && seen + self.counts[at] <= rank {
+            (at, seen) = (at + 1, seen + self.counts[at]);
+        }
+        (at.min(self.counts.len() - 1), seen)
     }
 
     /// Adds another histogram to this one.
@@ -241,32 +277,105 @@ impl SparseHistogram {
         if other.is_empty() {
             return Ok(());
         }
-        let mut merged = (
-            Vec::with_capacity(self.indices.len() + other.indices.len()),
-            Vec::new(),
-        );
-        merged.1.reserve(merged.0.capacity());
-        let (mut i, mut j) = (0, 0);
-        while i < self.indices.len() || j < other.indices.len() {
-            let left = self.indices.get(i).copied().unwrap_or(u32::MAX);
-            let right = other.indices.get(j).copied().unwrap_or(u32::MAX);
-            let mut count = 0_u64;
-            if left <= right {
-                count += self.counts[i];
-                i += 1;
-            }
-            if right <= left {
-                count = count.saturating_add(other.counts[j]);
-                j += 1;
-            }
-            merged.0.push(left.min(right));
-            merged.1.push(count);
-        }
-        (self.indices, self.counts) = merged;
+        self.merge_buckets(other);
         self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.saturating_add(other.sum);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
         Ok(())
     }
+
+    /// Merges from the back into the memory that is there, if it is enough.
+    fn merge_buckets(&mut self, other: &Self) {
+        if self.indices == other.indices {
+            for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+                *count = add(*count, *more);
+            }
+            return;
+        }
+        let (mut left, mut right) = (self.indices.len(), other.indices.len());
+        let mut to = left + self.missing(other);
+        self.indices.resize(to, 0);
+        self.counts.resize(to, 0);
+        while left > 0 && right > 0 {
+            if self.merge_run(other, (left, right, to)) {
+                (left, right, to) = (left - RUN, right - RUN, to - RUN);
+                continue;
+            }
+            let (mine, theirs) = (self.indices[left - 1], other.indices[right - 1]);
+            let (take_mine, take_theirs) = (mine >= theirs, theirs >= mine);
+            let mut count = if take_mine { self.counts[left - 1] } else { 0 };
+            count = count.saturating_add(if take_theirs { other.counts[right - 1] } else { 0 });
+            left -= usize::from(take_mine);
+            right -= usize::from(take_theirs);
+            to -= 1;
+            self.indices[to] = mine.max(theirs);
+            self.counts[to] = count;
+        }
+        // What is left of this histogram's own buckets is in place; the other's may be left in front of all of them.
+        self.indices[..right].copy_from_slice(&other.indices[..right]);
+        self.counts[..right].copy_from_slice(&other.counts[..right]);
+    }
+
+    /// How many buckets another histogram has that this one has not.
+    fn missing(&self, other: &Self) -> usize {
+        let (mut mine, mut theirs) = (self.indices.as_slice(), other.indices.as_slice());
+        let mut missing = 0;
+        while let (Some(&left), Some(&right)) = (mine.first(), theirs.first()) {
+            let same = mine
+                .first_chunk::<RUN>()
+                .is_some_and(|run| Some(run) == theirs.first_chunk());
+            let (step_mine, step_theirs) = if same {
+                (RUN, RUN)
+            } else {
+                (usize::from(left <= right), usize::from(right <= left))
+            };
+            missing += usize::from(right < left);
+            (mine, theirs) = (&mine[step_mine..], &theirs[step_theirs..]);
+        }
+        missing + theirs.len()
+    }
+
+    /// Merges the last buckets before `left` and `right` to before `to` if they have the same indices, as buckets
+    /// have where both histograms are dense.
+    #[inline]
+    fn merge_run(&mut self, other: &Self, (left, right, to): (usize, usize, usize)) -> bool {
+        let Some((indices, counts)) = last_run(&self.indices[..left], &self.counts[..left]) else {
+            return false;
+        };
+        let Some((other_indices, other_counts)) = last_run(&other.indices[..right], &other.counts[..right])
+        else {
+            return false;
+        };
+        if indices != other_indices {
+            return false;
+        }
+        let (indices, mut sums) = (*indices, *counts);
+        for (sum, count) in sums.iter_mut().zip(other_counts) {
+            *sum = add(*sum, *count);
+        }
+        if to > left
+            && let Some(target) = self.indices[..to].last_chunk_mut()
+        {
+            *target = indices;
+        }
+        if let Some(target) = self.counts[..to].last_chunk_mut() {
+            *target = sums;
+        }
+        true
+    }
+}
+
+type Run<'a> = (&'a [u32; RUN], &'a [u64; RUN]);
+
+fn last_run<'a>(indices: &'a [u32], counts: &'a [u64]) -> Option<Run<'a>> {
+    Some((indices.last_chunk()?, counts.last_chunk()?))
+}
+
+/// Adds, saturating, in a form that a compiler turns into vector instructions (it does not with `saturating_add`).
+#[inline]
+fn add(left: u64, right: u64) -> u64 {
+    let sum = left.wrapping_add(right);
+    let carry = ((left & right) | ((left | right) & !sum)) >> 63;
+    sum | 0_u64.wrapping_sub(carry)
 }

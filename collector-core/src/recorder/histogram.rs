@@ -1,13 +1,10 @@
 //! Distributions.
 
-use super::shard::{BUCKETS, Extremes, LAYOUT, Shard};
+use super::shard::{BUCKETS, CHUNK, Extremes, LAYOUT, Shard};
 use super::slot::{self, SHARED, SLOTS};
 use super::sync::lock;
-use crate::histogram::SparseHistogram;
+use crate::histogram::{Quantile, SparseHistogram, rank};
 use std::sync::{Arc, Mutex, OnceLock};
-
-/// How many buckets are handled at a time: what fits the stack and the first-level cache.
-const CHUNK: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct HistogramCell {
@@ -78,14 +75,9 @@ impl HistogramCell {
     pub(super) fn delta(&self, out: &mut SparseHistogram) {
         out.reset(LAYOUT);
         let Reader { writers, handed } = &mut *lock(&self.reader);
-        let shards = || {
-            self.threads
-                .iter()
-                .filter_map(|s| s.get().map(Box::as_ref))
-                .chain(writers.iter().map(Arc::as_ref))
-        };
+        let shards = Shards::new(&self.threads, writers);
         let (mut sum, mut zeros, mut extremes) = (0_u64, 0_u64, Extremes::NONE);
-        for shard in shards() {
+        for shard in shards.iter() {
             sum = sum.wrapping_add(shard.sum());
             zeros = zeros.wrapping_add(shard.zeros());
             extremes = extremes.join(shard.extremes());
@@ -93,16 +85,22 @@ impl HistogramCell {
         if sum == handed.sum && zeros == handed.zeros && extremes == Extremes::NONE {
             return;
         }
-        extremes = shards().fold(Extremes::NONE, |all, shard| all.join(shard.take_extremes()));
+        extremes = shards
+            .iter()
+            .fold(Extremes::NONE, |all, shard| all.join(shard.take_extremes()));
         handed.extremes = handed.extremes.join(extremes);
-        walk(shards, handed.extremes, |base, now| {
-            let before = handed.counts.get_mut(base..base + now.len()).unwrap_or_default();
-            for (now, before) in now.iter_mut().zip(before) {
-                let total = *now;
-                *now = total.wrapping_sub(*before);
-                *before = total;
+        let before = handed.counts.as_chunks_mut().0;
+        shards.walk(handed.extremes, |chunk, now| {
+            if let Some(before) = before.get_mut(chunk)
+                && before != now
+            {
+                let totals = *now;
+                for (now, before) in now.iter_mut().zip(before.iter()) {
+                    *now = now.wrapping_sub(*before);
+                }
+                *before = totals;
+                out.append_dense(chunk * CHUNK, now);
             }
-            out.append_dense(base, now);
         });
         out.close(sum.wrapping_sub(handed.sum), extremes.min, extremes.max);
         handed.sum = sum;
@@ -113,37 +111,124 @@ impl HistogramCell {
     fn total(&self, out: &mut SparseHistogram) {
         out.reset(LAYOUT);
         let Reader { writers, handed } = &*lock(&self.reader);
-        let shards = || {
-            self.threads
-                .iter()
-                .filter_map(|s| s.get().map(Box::as_ref))
-                .chain(writers.iter().map(Arc::as_ref))
-        };
-        let (mut sum, mut extremes) = (0_u64, handed.extremes);
-        for shard in shards() {
-            sum = sum.wrapping_add(shard.sum());
-            extremes = extremes.join(shard.extremes());
-        }
-        walk(shards, extremes, |base, counts| out.append_dense(base, counts));
+        let shards = Shards::new(&self.threads, writers);
+        let (sum, extremes) = shards.so_far(handed.extremes);
+        shards.walk(extremes, |chunk, counts| out.append_dense(chunk * CHUNK, counts));
         out.close(sum, extremes.min, extremes.max);
+    }
+
+    /// Answers quantiles of all that was recorded so far: adds up chunks, then looks only into those that hold an answer.
+    fn quantiles(&self, qs: &[f64], out: &mut [Option<Quantile>]) -> Summary {
+        let Reader { writers, handed } = &*lock(&self.reader);
+        let shards = Shards::new(&self.threads, writers);
+        let (sum, extremes) = shards.so_far(handed.extremes);
+        let mut sums = [0; BUCKETS / CHUNK];
+        let count = shards.chunk_sums(extremes, &mut sums);
+        out.fill(None);
+        if count == 0 {
+            return Summary::default();
+        }
+        let (mut chunk, mut seen) = (0, 0_u64);
+        for (q, slot) in qs.iter().zip(out) {
+            let rank = rank(*q, count);
+            while chunk + 1 < sums.len() && seen.wrapping_add(sums[chunk]) <= rank {
+                seen = seen.wrapping_add(sums[chunk]);
+                chunk += 1;
+            }
+            let index = shards.seek(chunk, rank.wrapping_sub(seen));
+            *slot = Some(Quantile::in_bucket(LAYOUT, index, (extremes.min, extremes.max)));
+        }
+        Summary {
+            count,
+            sum,
+            min: Some(extremes.min),
+            max: Some(extremes.max),
+        }
     }
 }
 
-/// Adds up the shards' buckets, a chunk at a time, over the range that values can lie in.
-fn walk<'a, I: Iterator<Item = &'a Shard>>(
-    shards: impl Fn() -> I,
-    extremes: Extremes,
-    mut visit: impl FnMut(usize, &mut [u64]),
-) {
-    let range = extremes.range();
-    let mut chunk = [0_u64; CHUNK];
-    for base in range.clone().step_by(CHUNK) {
-        let counts = &mut chunk[..CHUNK.min(range.end - base)];
-        counts.fill(0);
-        for shard in shards() {
-            shard.add_to(base, counts);
+/// What a histogram holds, without its buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Summary {
+    /// How many values were recorded.
+    pub count: u64,
+    /// Their sum.
+    pub sum: u64,
+    /// The smallest; `None` without values.
+    pub min: Option<u64>,
+    /// The largest; `None` without values.
+    pub max: Option<u64>,
+}
+
+/// The shards that a metric has now.
+struct Shards<'a> {
+    /// The first `len` are there.
+    threads: [Option<&'a Shard>; SLOTS],
+    len: usize,
+    writers: &'a [Arc<Shard>],
+}
+
+impl<'a> Shards<'a> {
+    fn new(slots: &'a [OnceLock<Box<Shard>>; SLOTS], writers: &'a [Arc<Shard>]) -> Self {
+        let (mut threads, mut len) = ([None; SLOTS], 0);
+        for (to, shard) in threads.iter_mut().zip(slots.iter().filter_map(OnceLock::get)) {
+            *to = Some(shard.as_ref());
+            len += 1;
         }
-        visit(base, counts);
+        Self {
+            threads,
+            len,
+            writers,
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &'a Shard> {
+        let threads = self.threads.iter().take(self.len).copied().flatten();
+        threads.chain(self.writers.iter().map(Arc::as_ref))
+    }
+
+    /// The sum and the extremes of all values; `before` are those that were taken already.
+    fn so_far(&self, before: Extremes) -> (u64, Extremes) {
+        self.iter().fold((0, before), |(sum, extremes), shard| {
+            (sum.wrapping_add(shard.sum()), extremes.join(shard.extremes()))
+        })
+    }
+
+    /// Adds up every chunk of buckets; returns the sum of all.
+    fn chunk_sums(&self, extremes: Extremes, sums: &mut [u64; BUCKETS / CHUNK]) -> u64 {
+        let mut count = 0_u64;
+        for chunk in extremes.chunks() {
+            let sum = self
+                .iter()
+                .fold(0, |sum: u64, shard| sum.wrapping_add(shard.chunk_sum(chunk)));
+            sums[chunk] = sum;
+            count = count.wrapping_add(sum);
+        }
+        count
+    }
+
+    /// Finds the bucket of a rank within a chunk.
+    fn seek(&self, chunk: usize, rank: u64) -> usize {
+        let mut counts = [0; CHUNK];
+        self.iter().for_each(|shard| shard.add_to(chunk, &mut counts));
+        let mut seen = 0_u64;
+        let at = counts.iter().position(|count| {
+            seen = seen.wrapping_add(*count);
+            seen > rank
+        });
+        chunk * CHUNK + at.unwrap_or(0)
+    }
+
+    /// Adds up the buckets, a chunk at a time, over the range that values can lie in.
+    fn walk(&self, extremes: Extremes, mut visit: impl FnMut(usize, &mut [u64; CHUNK])) {
+        for chunk in extremes.chunks() {
+            let mut counts = [0; CHUNK];
+            for shard in self.iter() {
+                shard.add_to(chunk, &mut counts);
+            }
+            visit(chunk, &mut counts);
+        }
     }
 }
 
@@ -195,6 +280,33 @@ impl Histogram {
         match &self.0 {
             Some(cell) => cell.total(out),
             None => out.reset(LAYOUT),
+        }
+    }
+
+    /// Answers quantiles of all that the metric's handles recorded so far, without a copy of the buckets: the cheapest
+    /// look from inside the process. `qs` ascending, `out` as long as `qs`; all `None` without values.
+    ///
+    /// ```
+    /// # use kvlens_core::recorder::Recorder;
+    /// # use kvlens_core::{SourceInfo, catalog};
+    /// # let recorder = Recorder::new(SourceInfo::new("engine-0", "mine"));
+    /// let step_time = recorder.histogram(&catalog::STEP_TIME)?;
+    /// (1..=100).for_each(|ms| step_time.record(ms * 1_000_000));
+    ///
+    /// let mut answers = [None; 2];
+    /// let all = step_time.quantiles(&[0.5, 0.99], &mut answers);
+    /// assert_eq!((all.count, all.max), (100, Some(100_000_000)));
+    /// let p99 = answers[1].unwrap();
+    /// assert!(p99.low <= 99_000_000 && 99_000_000 <= p99.high);
+    /// # Ok::<(), kvlens_core::Error>(())
+    /// ```
+    pub fn quantiles(&self, qs: &[f64], out: &mut [Option<Quantile>]) -> Summary {
+        match &self.0 {
+            Some(cell) => cell.quantiles(qs, out),
+            None => {
+                out.fill(None);
+                Summary::default()
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ mod sync;
 
 pub use counter::{Counter, CounterWriter};
 pub use gauge::Gauge;
-pub use histogram::{Histogram, HistogramWriter};
+pub use histogram::{Histogram, HistogramWriter, Summary};
 pub use registry::Recorder;
 pub use rows::{Overflow, RowWriter};
 pub use source::RecorderSource;

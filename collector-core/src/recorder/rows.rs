@@ -178,8 +178,13 @@ impl<R> RowWriter<R> {
     /// Hands a row over; when the ring is full, the [`Overflow`] policy decides.
     #[inline]
     pub fn push(&mut self, row: R) {
-        if let Err(row) = self.try_push(row) {
-            self.push_full(row);
+        let Some(ring) = &mut self.ring else { return };
+        // Looks before the row is moved: then there is one place that it goes to, and it can be built there.
+        if ring.producer.is_full() && !ring.make_room(self.overflow) {
+            return;
+        }
+        if ring.producer.push(row).is_err() {
+            ring.count_dropped(); // can't be: only the reader changes the room, and it makes more
         }
     }
 
@@ -215,30 +220,35 @@ impl<R> RowWriter<R> {
             .as_ref()
             .map_or(0, |ring| ring.dropped.0.load(Ordering::Relaxed))
     }
-
-    #[cold]
-    #[inline(never)]
-    fn push_full(&mut self, row: R) {
-        let Some(ring) = &mut self.ring else { return };
-        if self.overflow == Overflow::Block && ring.push_waiting(row) {
-            return;
-        }
-        let dropped = ring.dropped.0.load(Ordering::Relaxed);
-        ring.dropped.0.store(dropped + 1, Ordering::Relaxed);
-    }
 }
 
 impl<R> Open<R> {
-    /// Waits for room; false if the reader went away.
-    fn push_waiting(&mut self, mut row: R) -> bool {
+    #[inline]
+    fn count_dropped(&self) {
+        let dropped = self.dropped.0.load(Ordering::Relaxed);
+        self.dropped.0.store(dropped + 1, Ordering::Relaxed);
+    }
+
+    /// Does what the policy says; false if the row is to be dropped, which is counted then.
+    fn make_room(&mut self, overflow: Overflow) -> bool {
+        let room = overflow == Overflow::Block && self.wait();
+        if !room {
+            self.count_dropped();
+        }
+        room
+    }
+
+    /// Waits for room; false if there is no reader to make any.
+    #[cold]
+    #[inline(never)]
+    fn wait(&mut self) -> bool {
         const SPINS: u32 = 100;
         const YIELDS: u32 = 200;
         const NAP: Duration = Duration::from_micros(50);
         let mut tries = 0_u32;
         while self.reader.is_attached() {
-            match self.producer.push(row) {
-                Ok(()) => return true,
-                Err(PushError::Full(back)) => row = back,
+            if !self.producer.is_full() {
+                return true;
             }
             tries = tries.saturating_add(1);
             if let Some(relief) = self.reader.relief.get() {
