@@ -1,0 +1,211 @@
+//! The error type of this crate.
+
+use kvlens_core::Table;
+use kvlens_schema::SchemaError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A result of this crate.
+pub type Result<T, E = AnalysisError> = std::result::Result<T, E>;
+
+/// What can go wrong when a run is read back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnalysisError {
+    /// The manifest or the layout of a run is not as it should be: no run, a newer version, unreadable.
+    #[error(transparent)]
+    Layout(#[from] SchemaError),
+    /// The operating system refused something.
+    #[error("could not {action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A path or a pattern leads to no run.
+    #[error("no run under `{}`; name a directory `run_id=…`, one that holds such directories, or a pattern", path.display())]
+    NoRuns {
+        /// The path or the pattern.
+        path: PathBuf,
+    },
+    /// One run was asked for and there are several.
+    #[error("`{}` holds {count} runs; name one of them, such as `{}`", path.display(), first.display())]
+    ManyRuns {
+        /// The path.
+        path: PathBuf,
+        /// How many runs there are.
+        count: usize,
+        /// The first of them.
+        first: PathBuf,
+    },
+    /// A pattern can't be understood.
+    #[error("pattern `{pattern}` can't be understood")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        #[source]
+        source: glob::PatternError,
+    },
+    /// No run has the given identifier.
+    #[error("no run is called `{run_id}`; there are: {}", listed(known))]
+    UnknownRun {
+        /// The identifier.
+        run_id: String,
+        /// The identifiers there are.
+        known: Vec<String>,
+    },
+    /// A run holds no row of any table.
+    #[error("run `{run_id}` is empty: no table of it has a row")]
+    EmptyRun {
+        /// The run.
+        run_id: String,
+    },
+    /// A run did not record a table that is needed.
+    #[error("run `{run_id}` has no table `{}`: record it to ask this", table.name())]
+    NoTable {
+        /// The run.
+        run_id: String,
+        /// The table.
+        table: Table,
+    },
+    /// A column that a question can't do without is not there.
+    #[error("`{}` of run `{run_id}` has no column `{column}`", table.name())]
+    NoColumn {
+        /// The run.
+        run_id: String,
+        /// The table.
+        table: Table,
+        /// The column.
+        column: String,
+    },
+    /// A column has a type that its name does not promise.
+    #[error("column `{column}` has type {found}, expected {expected}")]
+    ColumnType {
+        /// The column.
+        column: String,
+        /// The type found.
+        found: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// A part of a table can't be read.
+    #[error("{damage}; skip damaged parts to use the rest")]
+    Damaged {
+        /// Which part, and why.
+        #[source]
+        damage: Damage,
+    },
+    /// A run has no such request.
+    #[error("run `{run_id}` has no request `{request_id}` among its finished ones")]
+    UnknownRequest {
+        /// The run.
+        run_id: String,
+        /// The request.
+        request_id: String,
+    },
+    /// No metric has such a name.
+    #[error("`{name}` is not a metric that can be compared; there are: {}", listed(known))]
+    UnknownMetric {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A condition can't be understood.
+    #[error("condition `{expression}`: {problem} at character {at}; write it like `ttft_p99>+5%` or `hit_rate<0.3`")]
+    Condition {
+        /// The condition.
+        expression: String,
+        /// What is wrong.
+        problem: String,
+        /// Where, from 1.
+        at: usize,
+    },
+    /// A comparison needs at least two runs.
+    #[error("a comparison needs at least two runs, {given} given")]
+    TooFewRuns {
+        /// How many were given.
+        given: usize,
+    },
+    /// A worker thread died.
+    #[error("a reading thread panicked; this is a defect")]
+    Worker,
+}
+
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    if text.is_empty() { "none".to_owned() } else { text }
+}
+
+impl AnalysisError {
+    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        Self::Io { action, path, source }
+    }
+}
+
+/// A part of a table that can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}`{} is damaged", path.display(), place(*row_group))]
+#[non_exhaustive]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// The row group, where the damage is confined to one.
+    pub row_group: Option<usize>,
+    /// Rows that are lost with it, where that is known.
+    pub rows: Option<u64>,
+    /// What the format's reader said.
+    #[source]
+    pub cause: DamageCause,
+}
+
+fn place(row_group: Option<usize>) -> String {
+    row_group.map_or_else(String::new, |group| format!(", row group {group},"))
+}
+
+/// Why a part can't be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DamageCause {
+    /// The Parquet reader's word.
+    #[error(transparent)]
+    Parquet(#[from] parquet::errors::ParquetError),
+    /// The Arrow or CSV reader's word.
+    #[error(transparent)]
+    Arrow(#[from] arrow_schema::ArrowError),
+    /// The operating system's word.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A histogram that makes no sense.
+    #[error(transparent)]
+    Histogram(#[from] SchemaError),
+    /// A column of another type than its name promises.
+    #[error("column `{column}` has type {found}, expected {expected}")]
+    ColumnType {
+        /// The column.
+        column: String,
+        /// The type found.
+        found: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// The footer file of an open part is damaged.
+    #[error("its footer file is damaged: {problem}")]
+    Footer {
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The format's reader panicked over these bytes.
+    #[error("its bytes make no sense to the reader")]
+    Nonsense,
+}

@@ -1,0 +1,15 @@
+//! Reads a kvlens run back and answers questions about it.
+
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod metrics;
+mod num;
+pub mod run;
+pub mod scan;
+pub mod stats;
+
+pub use error::{AnalysisError, Damage, DamageCause, Result};
+pub use metrics::Label;
+pub use run::{Format, Part, Run, Runs};
+pub use scan::{Cols, Numbers, Scan, ScanOptions, Scanned, Strings};

@@ -1,0 +1,82 @@
+//! Arrow IPC: files, streams, and streams that end anywhere.
+
+use super::Scan;
+use super::unit::{Each, Read};
+use crate::error::DamageCause;
+use arrow_array::RecordBatch;
+use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_schema::{ArrowError, Schema};
+use std::fs::File;
+use std::io::{BufReader, Read as _, Seek};
+use std::path::Path;
+
+/// How an IPC file, rather than a stream, begins.
+const FILE_MAGIC: &[u8] = b"ARROW1";
+
+/// Reads a file or a stream; of one that may be `torn`, what comes before the tear.
+pub(super) fn read(path: &Path, torn: bool, scan: &Scan<'_>, each: &mut Each<'_>) -> Read {
+    let is_file = match begins_as_file(path) {
+        Ok(is_file) => is_file,
+        Err(cause) => return Ok(Err(cause)),
+    };
+    if is_file && !torn {
+        return match FileReader::try_new(BufReader::new(reopen(path)?), None) {
+            Ok(reader) => batches(reader, false, scan, each),
+            Err(cause) => Ok(Err(cause.into())),
+        };
+    }
+    match StreamReader::try_new(BufReader::new(after_magic(path, is_file)?), None) {
+        Ok(reader) => batches(reader, torn, scan, each),
+        // Not even the schema was flushed: no rows.
+        Err(_) if torn => Ok(Ok(())),
+        Err(cause) => Ok(Err(cause.into())),
+    }
+}
+
+fn begins_as_file(path: &Path) -> Result<bool, DamageCause> {
+    let mut head = Vec::new();
+    File::open(path)?.take(FILE_MAGIC.len() as u64).read_to_end(&mut head)?;
+    Ok(head == FILE_MAGIC)
+}
+
+fn reopen(path: &Path) -> crate::Result<File> {
+    File::open(path).map_err(|e| crate::AnalysisError::io("read", path, e))
+}
+
+/// A file without its footer is a stream behind eight bytes.
+fn after_magic(path: &Path, is_file: bool) -> crate::Result<File> {
+    let mut file = reopen(path)?;
+    let start = if is_file { FILE_MAGIC.len() as u64 + 2 } else { 0 };
+    file.seek(std::io::SeekFrom::Start(start)).map_err(|e| crate::AnalysisError::io("read", path, e))?;
+    Ok(file)
+}
+
+fn batches(
+    reader: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
+    torn: bool,
+    scan: &Scan<'_>,
+    each: &mut Each<'_>,
+) -> Read {
+    for batch in reader {
+        match batch {
+            Ok(batch) => match project(&batch, scan) {
+                Ok(batch) => each(&batch)?,
+                Err(cause) => return Ok(Err(cause.into())),
+            },
+            Err(_) if torn => return Ok(Ok(())),
+            Err(cause) => return Ok(Err(cause.into())),
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn project(batch: &RecordBatch, scan: &Scan<'_>) -> Result<RecordBatch, ArrowError> {
+    let schema = batch.schema_ref();
+    let wanted = |(at, name): (usize, &String)| scan.wants(name).then_some(at);
+    let places: Vec<_> = names(schema).enumerate().filter_map(wanted).collect();
+    batch.project(&places)
+}
+
+fn names(schema: &Schema) -> impl Iterator<Item = &String> {
+    schema.fields().iter().map(|field| field.name())
+}
