@@ -80,7 +80,7 @@ fn ours_local() -> Op {
         true
     };
     local(push, move || {
-        source.drain(&mut Nowhere).expect("a recorder can always be read")
+        source.drain(&mut Nowhere).expect("a recorder can always be read");
     })
 }
 

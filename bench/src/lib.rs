@@ -68,9 +68,8 @@ impl Row {
 
 /// Binds the calling thread to a core, counted from the last one; where that can't be done, it stays free.
 pub fn pin(from_last: usize) {
-    if let Some(cores) = core_affinity::get_core_ids() {
-        if let Some(core) = cores.iter().rev().nth(from_last) {
-            core_affinity::set_for_current(*core);
-        }
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    if let Some(core) = cores.iter().rev().nth(from_last) {
+        core_affinity::set_for_current(*core);
     }
 }

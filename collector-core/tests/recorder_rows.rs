@@ -114,7 +114,9 @@ fn a_writer_on_the_collector_s_own_thread_makes_room_itself() {
     let mut steps = recorder.steps(8).with_overflow(Overflow::Block);
     let memory = MemoryExporter::new();
     let builder = CollectorBuilder::new(RunInfo::new("t")).local_source(recorder.source().unwrap());
-    let collector = Arc::new(Mutex::new(Some(builder.exporter(memory.clone()).build().unwrap())));
+    let collector = Arc::new(Mutex::new(Some(
+        builder.exporter(memory.clone()).build().unwrap(),
+    )));
     let driven = collector.clone();
     assert!(recorder.on_full(move || driven.lock().unwrap().as_mut().unwrap().poll()));
     assert!(!recorder.on_full(|| ()), "it is said once");

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 /// How often a two-thread run goes over the values, so that starting up weighs little.
 const REPEAT: usize = 16;
 
+/// Its name, its rows, the row that ratios refer to.
+type Component = (&'static str, fn() -> Vec<Row>, &'static str);
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rounds = arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(51);
     let part = arguments.get(2).map_or("", String::as_str);
     let which = arguments.first().map_or("", String::as_str);
-    type Component = (&'static str, fn() -> Vec<Row>, &'static str);
     let all: [Component; 3] = [
         ("record", record::rows, record::REFERENCE),
         ("channel", channel::rows, channel::REFERENCE),

@@ -1,8 +1,8 @@
 //! Distributions.
 
-use super::shard::{BUCKETS, CHUNK, Extremes, LAYOUT, Shard};
+use super::shard::{BUCKETS, CHUNK, Extremes, LAYOUT, Shard, Totals};
 use super::slot::{self, SHARED, SLOTS};
-use super::sync::lock;
+use super::sync::{Ordering, fence, lock};
 use crate::histogram::{Quantile, SparseHistogram, rank};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -23,8 +23,9 @@ struct Reader {
 
 #[derive(Debug)]
 struct Handed {
+    /// Records made, so that nothing is read when it has not changed.
+    made: u64,
     sum: u64,
-    zeros: u64,
     /// Of all values so far.
     extremes: Extremes,
     counts: Box<[u64]>,
@@ -33,8 +34,8 @@ struct Handed {
 impl HistogramCell {
     pub(super) fn new() -> Self {
         let handed = Handed {
+            made: 0,
             sum: 0,
-            zeros: 0,
             extremes: Extremes::NONE,
             counts: vec![0; BUCKETS].into(),
         };
@@ -67,7 +68,7 @@ impl HistogramCell {
         if slot == SHARED {
             shard.record_together(value);
         } else {
-            shard.record_alone(value, shard.sum());
+            shard.record_alone(value, &mut shard.totals());
         }
     }
 
@@ -76,18 +77,12 @@ impl HistogramCell {
         out.reset(LAYOUT);
         let Reader { writers, handed } = &mut *lock(&self.reader);
         let shards = Shards::new(&self.threads, writers);
-        let (mut sum, mut zeros, mut extremes) = (0_u64, 0_u64, Extremes::NONE);
-        for shard in shards.iter() {
-            sum = sum.wrapping_add(shard.sum());
-            zeros = zeros.wrapping_add(shard.zeros());
-            extremes = extremes.join(shard.extremes());
-        }
-        if sum == handed.sum && zeros == handed.zeros && extremes == Extremes::NONE {
+        let made = shards.made();
+        if made == handed.made {
             return;
         }
-        extremes = shards
-            .iter()
-            .fold(Extremes::NONE, |all, shard| all.join(shard.take_extremes()));
+        let extremes = shards.take_extremes();
+        handed.made = made;
         handed.extremes = handed.extremes.join(extremes);
         let before = handed.counts.as_chunks_mut().0;
         shards.walk(handed.extremes, |chunk, now| {
@@ -102,9 +97,12 @@ impl HistogramCell {
                 out.append_dense(chunk * CHUNK, now);
             }
         });
-        out.close(sum.wrapping_sub(handed.sum), extremes.min, extremes.max);
-        handed.sum = sum;
-        handed.zeros = handed.counts.first().copied().unwrap_or(0);
+        // A sum whose buckets are still to come waits for them.
+        if !out.is_empty() {
+            let sum = shards.sum();
+            out.close(sum.wrapping_sub(handed.sum), extremes.min, extremes.max);
+            handed.sum = sum;
+        }
     }
 
     /// Fills `out` with all that was recorded so far.
@@ -112,16 +110,16 @@ impl HistogramCell {
         out.reset(LAYOUT);
         let Reader { writers, handed } = &*lock(&self.reader);
         let shards = Shards::new(&self.threads, writers);
-        let (sum, extremes) = shards.so_far(handed.extremes);
+        let extremes = handed.extremes.join(shards.extremes());
         shards.walk(extremes, |chunk, counts| out.append_dense(chunk * CHUNK, counts));
-        out.close(sum, extremes.min, extremes.max);
+        out.close(shards.sum(), extremes.min, extremes.max);
     }
 
     /// Answers quantiles of all that was recorded so far: adds up chunks, then looks only into those that hold an answer.
     fn quantiles(&self, qs: &[f64], out: &mut [Option<Quantile>]) -> Summary {
         let Reader { writers, handed } = &*lock(&self.reader);
         let shards = Shards::new(&self.threads, writers);
-        let (sum, extremes) = shards.so_far(handed.extremes);
+        let extremes = handed.extremes.join(shards.extremes());
         let mut sums = [0; BUCKETS / CHUNK];
         let count = shards.chunk_sums(extremes, &mut sums);
         out.fill(None);
@@ -140,7 +138,7 @@ impl HistogramCell {
         }
         Summary {
             count,
-            sum,
+            sum: shards.sum(),
             min: Some(extremes.min),
             max: Some(extremes.max),
         }
@@ -188,11 +186,25 @@ impl<'a> Shards<'a> {
         threads.chain(self.writers.iter().map(Arc::as_ref))
     }
 
-    /// The sum and the extremes of all values; `before` are those that were taken already.
-    fn so_far(&self, before: Extremes) -> (u64, Extremes) {
-        self.iter().fold((0, before), |(sum, extremes), shard| {
-            (sum.wrapping_add(shard.sum()), extremes.join(shard.extremes()))
-        })
+    fn made(&self) -> u64 {
+        self.iter()
+            .fold(0, |made, shard| made.wrapping_add(shard.count()))
+    }
+
+    fn extremes(&self) -> Extremes {
+        self.iter()
+            .fold(Extremes::NONE, |all, shard| all.join(shard.extremes()))
+    }
+
+    fn take_extremes(&self) -> Extremes {
+        self.iter()
+            .fold(Extremes::NONE, |all, shard| all.join(shard.take_extremes()))
+    }
+
+    /// The sum of all values in the buckets read before, and perhaps of some that are being recorded.
+    fn sum(&self) -> u64 {
+        fence(Ordering::Acquire);
+        self.iter().fold(0, |sum, shard| sum.wrapping_add(shard.sum()))
     }
 
     /// Adds up every chunk of buckets; returns the sum of all.
@@ -315,28 +327,31 @@ impl Histogram {
 #[derive(Debug)]
 pub struct HistogramWriter {
     shard: Option<Arc<Shard>>,
-    sum: u64,
+    totals: Totals,
 }
 
 impl HistogramWriter {
     pub(super) fn of(shard: Arc<Shard>) -> Self {
-        let sum = shard.sum();
+        let totals = shard.totals();
         Self {
             shard: Some(shard),
-            sum,
+            totals,
         }
     }
 
     /// Makes a handle that records nothing.
     pub const fn noop() -> Self {
-        Self { shard: None, sum: 0 }
+        Self {
+            shard: None,
+            totals: Totals::NONE,
+        }
     }
 
     /// Records a value.
     #[inline]
     pub fn record(&mut self, value: u64) {
         if let Some(shard) = &self.shard {
-            self.sum = shard.record_alone(value, self.sum);
+            shard.record_alone(value, &mut self.totals);
         }
     }
 }

@@ -1,20 +1,21 @@
 //! The part of a histogram that one thread writes, and how exact deltas are read from it meanwhile.
 //!
-//! A record does three things, in this order:
+//! A record does four things, in this order:
 //! 1. widens `min` and `max`, rarely: a compare that is almost always false;
-//! 2. adds one to a bucket;
-//! 3. adds the value to `sum`, with Release.
+//! 2. adds the value to `sum`;
+//! 3. adds one to a bucket, with Release;
+//! 4. adds one to `count`, with Release.
 //!
-//! A reader goes the other way: it reads `sum` (Acquire), takes `min` and `max` by swapping them back to "nothing", and
-//! then reads the buckets. So:
-//! - A record whose sum a reader saw is in the buckets it reads, and inside the range of its extremes. Nothing is ever
-//!   lost: what is not in this delta is in the next.
-//! - When neither sum, nor the bucket of 0, nor the extremes changed, nothing was recorded, and the buckets need not be
-//!   read. (Values above 0 change the sum; only their wrap-around by 2^64 would not, and that needs a value
-//!   that moves an extreme or a record that was counted before.)
-//! - A record that races the reader may have its bucket in one interval and its sum or its extreme in the next. Sums over
-//!   intervals stay exact; an interval's own minimum or maximum is then off by at most a bucket, because it is moved
-//!   into the outermost bucket.
+//! A reader goes the other way: it reads `count` (Acquire), takes `min` and `max` by swapping them back to "nothing", reads
+//! the buckets, and, behind an Acquire fence, `sum`. So:
+//! - A record whose `count` a reader saw is in the buckets that it reads, and inside the range of all extremes taken so
+//!   far, so only that range needs reading. When `count` did not change, nothing needs reading.
+//! - A record whose bucket a reader saw is in the sum that it reads. The sum can be ahead of the buckets by records that
+//!   are being made, never behind; a sum without buckets waits for them. So nothing is ever lost or counted twice,
+//!   and sums over intervals are exact.
+//! - A record that races the reader may have its value in the sum, or its extreme, of one interval and its bucket in the
+//!   other. An interval's own minimum or maximum is then off by at most a bucket, because it is moved into the
+//!   outermost bucket that holds something.
 
 use super::sync::{AtomicU64, Ordering};
 use crate::histogram::Config;
@@ -38,6 +39,9 @@ pub(super) const CHUNK: usize = if BUCKETS.is_multiple_of(64) { 64 } else { 1 };
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Shard {
+    /// Records made; behind its record's bucket.
+    count: AtomicU64,
+    /// Ahead of its record's bucket.
     sum: AtomicU64,
     /// Since the last reader took it; `u64::MAX` when nothing was recorded.
     min: AtomicU64,
@@ -49,6 +53,7 @@ pub(super) struct Shard {
 impl Shard {
     pub(super) fn new() -> Self {
         Self {
+            count: AtomicU64::new(0),
             sum: AtomicU64::new(0),
             min: AtomicU64::new(u64::MAX),
             max: AtomicU64::new(0),
@@ -56,25 +61,27 @@ impl Shard {
         }
     }
 
-    /// Records a value, given the shard's sum so far; returns the new sum. Only one thread at a time may.
+    /// Records a value, given the totals so far, and brings those up to date. Only one thread at a time may.
     #[inline]
-    pub(super) fn record_alone(&self, value: u64, sum: u64) -> u64 {
+    pub(super) fn record_alone(&self, value: u64, totals: &mut Totals) {
         self.widen(value);
+        totals.sum = totals.sum.wrapping_add(value);
+        self.sum.store(totals.sum, Ordering::Relaxed);
         if let Some(bucket) = self.buckets.get(LAYOUT.index(value)) {
-            bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+            bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
         }
-        let sum = sum.wrapping_add(value);
-        self.sum.store(sum, Ordering::Release);
-        sum
+        totals.count = totals.count.wrapping_add(1);
+        self.count.store(totals.count, Ordering::Release);
     }
 
     /// Records a value; any thread may.
     pub(super) fn record_together(&self, value: u64) {
         self.widen(value);
+        self.sum.fetch_add(value, Ordering::Relaxed);
         if let Some(bucket) = self.buckets.get(LAYOUT.index(value)) {
-            bucket.fetch_add(1, Ordering::Relaxed);
+            bucket.fetch_add(1, Ordering::Release);
         }
-        self.sum.fetch_add(value, Ordering::Release);
+        self.count.fetch_add(1, Ordering::Release);
     }
 
     #[inline]
@@ -98,16 +105,23 @@ impl Shard {
         self.max.fetch_max(value, Ordering::Relaxed);
     }
 
-    /// The sum so far.
-    pub(super) fn sum(&self) -> u64 {
-        self.sum.load(Ordering::Acquire)
+    /// The totals so far, for the thread that writes.
+    #[inline]
+    pub(super) fn totals(&self) -> Totals {
+        Totals {
+            count: self.count.load(Ordering::Relaxed),
+            sum: self.sum.load(Ordering::Relaxed),
+        }
     }
 
-    /// How often 0 was recorded.
-    pub(super) fn zeros(&self) -> u64 {
-        self.buckets
-            .first()
-            .map_or(0, |zero| zero.load(Ordering::Relaxed))
+    /// How many records were made. Their buckets are visible afterwards.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// The sum so far; to be read behind the buckets and an Acquire fence.
+    pub(super) fn sum(&self) -> u64 {
+        self.sum.load(Ordering::Relaxed)
     }
 
     /// The extremes since they were last taken.
@@ -151,6 +165,17 @@ impl Shard {
         }
         sums.into_iter().fold(0, u64::wrapping_add)
     }
+}
+
+/// What an owner keeps in registers, so that it need not read it back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Totals {
+    count: u64,
+    sum: u64,
+}
+
+impl Totals {
+    pub(super) const NONE: Self = Self { count: 0, sum: 0 };
 }
 
 /// The smallest and the largest value of some set; `min > max` for the empty one.

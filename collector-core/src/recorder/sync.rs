@@ -1,9 +1,9 @@
 //! Atomics: the standard library's, or loom's where a model test runs.
 
 #[cfg(all(test, loom))]
-pub(super) use loom::sync::atomic::{AtomicU64, Ordering};
+pub(super) use loom::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(not(all(test, loom)))]
-pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+pub(super) use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,0 +1,136 @@
+//! Properties of what a recorder's histograms hold: exact totals, quantiles within the stated error, the layout of the
+//! crate `histogram`.
+
+mod recorder_sink;
+
+use kvlens_core::histogram::{Config, SparseHistogram};
+use kvlens_core::recorder::Recorder;
+use kvlens_core::{Kind, MetricDesc, SourceInfo, StatsSource, Unit};
+use proptest::prelude::*;
+use recorder_sink::Kept;
+
+static TIME: MetricDesc = MetricDesc::new("time_ns", Kind::Histogram, Unit::Nanoseconds, "Time.");
+
+/// Values of every magnitude, with some at the ends.
+fn value() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        8 => (0_u32..46, any::<u64>()).prop_map(|(bits, value)| value & ((1 << bits) - 1)),
+        1 => 0_u64..300,
+        1 => Just(u64::MAX),
+    ]
+}
+
+fn sparse(values: &[u64]) -> SparseHistogram {
+    let mut all = SparseHistogram::default();
+    values.iter().for_each(|value| all.record(*value));
+    all
+}
+
+proptest! {
+    #[test]
+    fn deltas_and_totals_hold_exactly_what_was_recorded(intervals in prop::collection::vec(prop::collection::vec((value(), any::<bool>()), 0..60), 1..8)) {
+        let recorder = Recorder::new(SourceInfo::new("engine-0", "test"));
+        let shared = recorder.histogram(&TIME).unwrap();
+        let mut alone = recorder.histogram_writer(&TIME).unwrap();
+        let mut source = recorder.source().unwrap();
+        let (mut kept, mut all) = (Kept::default(), vec![]);
+        for interval in &intervals {
+            let values: Vec<u64> = interval.iter().map(|(value, _)| *value).collect();
+            for (value, through_shared) in interval {
+                if *through_shared { shared.record(*value) } else { alone.record(*value) }
+            }
+            source.sample(&mut kept).unwrap();
+            prop_assert_eq!(wrapped(&kept.last_delta[&0]), wrapped(&sparse(&values)));
+            all.extend(values);
+        }
+        let mut now = SparseHistogram::default();
+        shared.snapshot(&mut now);
+        prop_assert_eq!(wrapped(&now), wrapped(&sparse(&all)));
+    }
+
+    #[test]
+    fn quantiles_are_within_the_stated_error(mut values in prop::collection::vec(value(), 1..300), q in 0.0_f64..=1.0) {
+        let recorder = Recorder::new(SourceInfo::new("engine-0", "test"));
+        let shared = recorder.histogram(&TIME).unwrap();
+        values.iter().for_each(|value| shared.record(*value));
+        values.sort_unstable();
+        let qs = [q * 0.5, q];
+        let (mut live, mut stored, mut now) = ([None; 2], [None; 2], SparseHistogram::default());
+        let summary = shared.quantiles(&qs, &mut live);
+        shared.snapshot(&mut now);
+        now.quantiles(&qs, &mut stored);
+        prop_assert_eq!(live, stored, "both ways of asking agree");
+        prop_assert_eq!((summary.count, summary.min, summary.max), (now.count(), now.min(), now.max()));
+        for (q, answer) in qs.into_iter().zip(live) {
+            let rank = ((q * values.len() as f64).ceil() as usize).saturating_sub(1).min(values.len() - 1);
+            let (truth, answer) = (values[rank], answer.unwrap());
+            prop_assert!(answer.low <= truth && truth <= answer.high, "{answer:?} holds {truth}");
+            if truth <= Config::DEFAULT.max_value() {
+                let error = answer.value.abs_diff(truth) as f64;
+                prop_assert!(error <= truth as f64 * 0.004, "{answer:?} for {truth}");
+            }
+        }
+    }
+
+    #[test]
+    fn merging_is_commutative_and_associative_and_keeps_counts(
+        a in prop::collection::vec(value(), 0..300),
+        b in prop::collection::vec(value(), 0..300),
+        c in prop::collection::vec(1_u64..400, 0..400),
+    ) {
+        let merged = |parts: &[&SparseHistogram]| {
+            let mut sum = SparseHistogram::default();
+            parts.iter().for_each(|part| sum.merge(part).unwrap());
+            sum
+        };
+        let (x, y, z) = (sparse(&a), sparse(&b), sparse(&c));
+        let sum = merged(&[&x, &y, &z]);
+        prop_assert_eq!(&sum, &merged(&[&z, &y, &x]));
+        prop_assert_eq!(&sum, &merged(&[&x, &merged(&[&y, &z])]));
+        let all: Vec<u64> = a.iter().chain(&b).chain(&c).copied().collect();
+        prop_assert_eq!(&sum, &sparse(&all));
+        let mut twice = sum.clone();
+        twice.merge(&sum).unwrap();
+        prop_assert!(twice.buckets().map(|(_, count)| count).eq(sum.buckets().map(|(_, count)| 2 * count)));
+    }
+
+    #[test]
+    fn the_layout_is_that_of_the_crate_histogram(
+        values in prop::collection::vec(any::<u64>(), 1..200),
+        grouping in 0_u8..=12,
+        above in 1_u8..=52,
+    ) {
+        let power = (grouping + above).min(64);
+        let mut theirs = histogram::Histogram::new(grouping, power).unwrap();
+        let config = Config::new(grouping, power).unwrap();
+        let mut ours = SparseHistogram::new(config);
+        for value in values {
+            let value = (value >> (value % 64)).min(config.max_value());
+            theirs.increment(value).unwrap();
+            ours.record(value);
+        }
+        let sparse = histogram::SparseHistogram::from(&theirs);
+        let expected = sparse.index().iter().copied().zip(sparse.count().iter().copied());
+        prop_assert!(ours.buckets().eq(expected));
+        for (bucket, (index, _)) in sparse.iter().zip(ours.buckets()) {
+            prop_assert_eq!((bucket.start(), bucket.end()), config.range(index as usize));
+        }
+    }
+}
+
+/// What can be compared where sums wrap around in a recorder and saturate in a sparse histogram.
+fn wrapped(h: &SparseHistogram) -> (u64, Option<u64>, Option<u64>, Vec<(u32, u64)>, Option<u64>) {
+    let sum = (h.max() < Some(1 << 50)).then_some(h.sum());
+    (h.count(), h.min(), h.max(), h.buckets().collect(), sum)
+}
+
+#[test]
+fn a_counts_overflow_saturates() {
+    let mut most = SparseHistogram::default();
+    most.record_n(5, u64::MAX);
+    let mut sum = most.clone();
+    sum.merge(&most).unwrap();
+    sum.merge(&sparse(&[5, 7])).unwrap();
+    assert_eq!(sum.buckets().collect::<Vec<_>>(), [(5, u64::MAX), (7, 1)]);
+    assert_eq!(sum.count(), u64::MAX);
+}
