@@ -54,6 +54,8 @@ pub struct EngineConfig {
     pub policy: Policy,
     /// One block life in this many is recorded; 1 records all.
     pub block_sample_every: u32,
+    /// Of the block contents looked up, one in this many is recorded; 1 records all.
+    pub access_sample_every: u32,
     /// The `engine_index` of every row.
     pub engine_index: u32,
 }
@@ -76,6 +78,7 @@ impl EngineConfig {
             ("max_running", self.max_running),
             ("max_step_tokens", self.max_step_tokens),
             ("block_sample_every", self.block_sample_every),
+            ("access_sample_every", self.access_sample_every),
         ] {
             at_least_one(setting, found)?;
         }
@@ -142,6 +145,7 @@ impl Default for EngineConfig {
             preemption: Preemption::Recompute,
             policy: Policy::Fcfs,
             block_sample_every: 1,
+            access_sample_every: 1,
             engine_index: 0,
         }
     }

@@ -121,10 +121,11 @@ impl Engine {
     ) -> Result<Self> {
         config.check(device.info())?;
         let lives = recording.lives(&config);
+        let access_sample_every = recording.access_sample_every(&config);
         let times_scheduling = recording.is_on() && !device.info().virtual_time;
         Ok(Self {
             recording: recording.begin(&config, device.info().steps_late),
-            scheduler: Scheduler::new(config, lives),
+            scheduler: Scheduler::new(config, lives, access_sample_every),
             device,
             clock,
             times_scheduling,

@@ -53,11 +53,16 @@ pub fn normalize(vector: &[f32], out: &mut [f32]) {
 pub fn frequencies(head_dim: usize) -> Vec<f32> {
     const BASE: f32 = 10_000.0;
     let pairs = head_dim / 2;
-    (0..pairs).map(|pair| BASE.powf(-(pair as f32) / pairs as f32)).collect()
+    (0..pairs)
+        .map(|pair| BASE.powf(-(pair as f32) / pairs as f32))
+        .collect()
 }
 
 /// Rotates the pairs of a head (element `i` with `i + dim / 2`) by its position.
-#[expect(clippy::cast_precision_loss, reason = "positions below 2^24 are exact, and none is larger in practice")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "positions below 2^24 are exact, and none is larger in practice"
+)]
 pub fn rotate(head: &mut [f32], position: u32, frequencies: &[f32]) {
     let (first, second) = head.split_at_mut(head.len() / 2);
     for ((a, b), frequency) in first.iter_mut().zip(second).zip(frequencies) {
@@ -124,9 +129,18 @@ mod tests {
             head
         };
         let close = |a: f32, b: f32| (a - b).abs() < 1e-5;
-        assert!(close(dot(&rotated(0), &rotated(0)), dot(&rotated(9), &rotated(9))));
-        assert!(close(dot(&rotated(3), &rotated(5)), dot(&rotated(10), &rotated(12))));
-        assert!(!close(dot(&rotated(3), &rotated(5)), dot(&rotated(3), &rotated(6))));
+        assert!(close(
+            dot(&rotated(0), &rotated(0)),
+            dot(&rotated(9), &rotated(9))
+        ));
+        assert!(close(
+            dot(&rotated(3), &rotated(5)),
+            dot(&rotated(10), &rotated(12))
+        ));
+        assert!(!close(
+            dot(&rotated(3), &rotated(5)),
+            dot(&rotated(3), &rotated(6))
+        ));
     }
 
     #[test]

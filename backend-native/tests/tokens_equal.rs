@@ -17,7 +17,9 @@ fn alone(prompt: &[u32], max_tokens: usize) -> Vec<u32> {
     let clock = Arc::new(ManualClock::new(0));
     let mut engine = Engine::new(config, device, clock, Recording::off()).unwrap();
     let max_tokens = u32::try_from(max_tokens).unwrap();
-    engine.add(Request::new(0, Prompt::tokens(prompt), max_tokens)).unwrap();
+    engine
+        .add(Request::new(0, Prompt::tokens(prompt), max_tokens))
+        .unwrap();
     let mut tokens = Vec::new();
     while engine.has_work() {
         engine.step().unwrap();
@@ -27,7 +29,7 @@ fn alone(prompt: &[u32], max_tokens: usize) -> Vec<u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(common::cases(64))]
 
     #[test]
     fn tokens_follow_from_tokens(config in configs(), events in events(false)) {
@@ -51,7 +53,10 @@ fn every_token_of_the_prompt_matters() {
         alone(&other, 12) != tokens
     });
     let changed = changed.count();
-    assert!(changed >= 36, "nearly every token shows in what follows: {changed} of 40");
+    assert!(
+        changed >= 36,
+        "nearly every token shows in what follows: {changed} of 40"
+    );
 }
 
 #[test]

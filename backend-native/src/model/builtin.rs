@@ -2,6 +2,7 @@
 
 use super::{Model, ModelShape, Qkv};
 use crate::reference::{dot, frequencies, multiply, normalize, rotate};
+use half::f16;
 
 /// The seed of the weights unless said otherwise.
 pub const DEFAULT_SEED: u64 = 1;
@@ -126,13 +127,19 @@ impl Model for BuiltinModel {
         multiply(&weights.key, normal, out.k);
         multiply(&weights.value, normal, out.v);
         let heads = out.q.chunks_exact_mut(self.shape.head_dim);
-        heads.chain(out.k.chunks_exact_mut(self.shape.head_dim)).for_each(|head| rotate(head, position, &self.frequencies));
+        heads
+            .chain(out.k.chunks_exact_mut(self.shape.head_dim))
+            .for_each(|head| rotate(head, position, &self.frequencies));
     }
 
     fn absorb(&self, layer: usize, attention: &[f32], hidden: &mut [f32], scratch: &mut [f32]) {
         let weights = &self.layers[layer];
         let (normal, inner) = scratch[..2 * hidden.len()].split_at_mut(hidden.len());
-        for (row, hidden) in weights.output.chunks_exact(attention.len()).zip(hidden.iter_mut()) {
+        for (row, hidden) in weights
+            .output
+            .chunks_exact(attention.len())
+            .zip(hidden.iter_mut())
+        {
             *hidden += dot(row, attention);
         }
         normalize(hidden, normal);
@@ -159,11 +166,14 @@ impl Model for BuiltinModel {
 struct Weights(u64);
 
 impl Weights {
-    /// Uniform weights whose sums over `inputs` unit inputs have the variance `gain` squared.
+    /// Uniform weights whose sums over `inputs` unit inputs have the variance `gain` squared; each is one that f16
+    /// holds exactly, so that a GPU multiplies by the same numbers.
     #[expect(clippy::cast_precision_loss, reason = "sizes are small")]
     fn matrix(&mut self, elements: usize, inputs: usize, gain: f32) -> Vec<f32> {
         let width = gain * (3.0 / inputs as f32).sqrt();
-        (0..elements).map(|_| self.uniform() * width).collect()
+        (0..elements)
+            .map(|_| f16::from_f32(self.uniform() * width).to_f32())
+            .collect()
     }
 
     /// A number in [-1, 1).
@@ -189,7 +199,10 @@ mod tests {
         let weights = a.layers()[0].up.iter();
         let mean: f32 = weights.clone().sum::<f32>() / 4096.0;
         let square: f32 = weights.map(|w| w * w).sum::<f32>() / 4096.0;
-        assert!(mean.abs() < 0.01 && (square * 64.0 - 1.0).abs() < 0.05, "{mean} {square}");
+        assert!(
+            mean.abs() < 0.01 && (square * 64.0 - 1.0).abs() < 0.05,
+            "{mean} {square}"
+        );
     }
 
     #[test]

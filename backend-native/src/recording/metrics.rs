@@ -1,11 +1,22 @@
 //! The engine's metrics: handles, and how a step and a request move them.
 
+use super::StepContext;
 use crate::block_pool::PoolTotals;
 use crate::counts::StepCounts;
 use crate::scheduler::Scheduler;
 use kvlens_core::record::FinishReason;
 use kvlens_core::recorder::{CounterWriter, Gauge, HistogramWriter, Recorder};
-use kvlens_core::{RequestRow, Result, StepRow, catalog};
+use kvlens_core::{RequestRow, Result, catalog};
+
+/// What gauges show now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    running: u32,
+    waiting: u32,
+    swapped: u32,
+    used: u32,
+    cached: u32,
+}
 
 /// Declares the struct of handles and registers each under its catalog entry, in the catalog's order of kinds.
 macro_rules! metrics {
@@ -19,6 +30,7 @@ macro_rules! metrics {
             $( pub(super) $gauge: Gauge, )*
             $( pub(super) $counter: CounterWriter, )*
             $( pub(super) $histogram: HistogramWriter, )*
+            shown: Option<Shown>,
         }
 
         impl Metrics {
@@ -27,6 +39,7 @@ macro_rules! metrics {
                     $( $gauge: recorder.gauge(&catalog::$gauge_metric)?, )*
                     $( $counter: recorder.counter_writer(&catalog::$counter_metric)?, )*
                     $( $histogram: recorder.histogram_writer(&catalog::$histogram_metric)?, )*
+                    shown: None,
                 })
             }
         }
@@ -91,29 +104,39 @@ metrics! {
 
 impl Metrics {
     /// Moves everything that a step moves.
-    pub(super) fn step(&mut self, scheduler: &Scheduler, row: &StepRow, now: PoolTotals, before: PoolTotals) {
+    pub(super) fn step(&mut self, scheduler: &Scheduler, context: &StepContext) {
         let counts = &scheduler.counts;
         self.steps.inc();
-        if let Some(took) = row.step_time_ns.get() {
-            self.step_time.record(took);
-        }
+        self.step_time.record(context.times.took());
         self.step_tokens.record(u64::from(counts.tokens()));
         self.step_requests.record(u64::from(counts.requests()));
-        self.count(counts, now, before);
+        self.count(counts, context.totals, context.before);
         self.gauges(scheduler);
     }
 
-    pub(super) fn gauges(&self, scheduler: &Scheduler) {
+    pub(super) fn gauges(&mut self, scheduler: &Scheduler) {
+        self.kv_tokens_used.set_u64(scheduler.kv_tokens_used);
         let pool = &scheduler.pool;
-        self.requests_running.set_u64(u64::from(scheduler.running()));
-        self.requests_waiting.set_u64(u64::from(scheduler.waiting()));
-        self.requests_swapped.set_u64(u64::from(scheduler.swapped()));
-        self.kv_blocks_used.set_u64(u64::from(pool.used()));
-        self.kv_blocks_cached.set_u64(u64::from(pool.cached()));
+        let shown = Shown {
+            running: scheduler.running(),
+            waiting: scheduler.waiting(),
+            swapped: scheduler.swapped(),
+            used: pool.used(),
+            cached: pool.cached(),
+        };
+        // In most steps nothing of this has changed.
+        if self.shown == Some(shown) {
+            return;
+        }
+        self.shown = Some(shown);
+        self.requests_running.set_u64(u64::from(shown.running));
+        self.requests_waiting.set_u64(u64::from(shown.waiting));
+        self.requests_swapped.set_u64(u64::from(shown.swapped));
+        self.kv_blocks_used.set_u64(u64::from(shown.used));
+        self.kv_blocks_cached.set_u64(u64::from(shown.cached));
         self.kv_blocks_free.set_u64(u64::from(pool.free()));
         self.kv_cache_usage
-            .set(f64::from(pool.used()) / f64::from(pool.total()));
-        self.kv_tokens_used.set_u64(scheduler.kv_tokens_used);
+            .set(f64::from(shown.used) / f64::from(pool.total()));
     }
 
     /// Adds counts to counters. In most steps only the first few are not 0.

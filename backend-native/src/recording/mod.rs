@@ -8,7 +8,7 @@ use crate::config::EngineConfig;
 use crate::device::DeviceTime;
 use crate::error::Result;
 use crate::scheduler::{Ended, Scheduler};
-use kvlens_core::record::{BlockEnd, Opt64};
+use kvlens_core::record::{AccessRow, BlockEnd, Opt64};
 use kvlens_core::recorder::{Overflow, Recorder, RowWriter};
 use kvlens_core::{BlockRow, RequestRow, StepRow, Table, Tables};
 use metrics::Metrics;
@@ -20,6 +20,9 @@ pub const DEFAULT_STEP_ROWS: usize = 32_768;
 pub const DEFAULT_REQUEST_ROWS: usize = 8_192;
 /// Block rows that wait for the collector unless said otherwise.
 pub const DEFAULT_BLOCK_ROWS: usize = 65_536;
+
+/// Look-up rows that wait for the collector unless said otherwise.
+pub const DEFAULT_ACCESS_ROWS: usize = 65_536;
 
 /// What is recorded, and what happens when the collector lags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct RecordingOptions {
     pub request_rows: usize,
     /// Capacity of the ring of block rows.
     pub block_rows: usize,
+    /// Capacity of the ring of look-up rows.
+    pub access_rows: usize,
 }
 
 impl RecordingOptions {
@@ -62,6 +67,7 @@ impl Default for RecordingOptions {
             step_rows: DEFAULT_STEP_ROWS,
             request_rows: DEFAULT_REQUEST_ROWS,
             block_rows: DEFAULT_BLOCK_ROWS,
+            access_rows: DEFAULT_ACCESS_ROWS,
         }
     }
 }
@@ -83,6 +89,7 @@ pub(crate) struct Live {
     steps: RowWriter<StepRow>,
     requests: RowWriter<RequestRow>,
     blocks: RowWriter<BlockRow>,
+    accesses: RowWriter<AccessRow>,
     /// Rows whose device time is still to come, oldest first.
     pending: VecDeque<StepRow>,
     steps_late: usize,
@@ -97,6 +104,23 @@ pub(crate) struct StepTimes {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) scheduled: Option<u64>,
+}
+
+impl StepTimes {
+    const fn took(&self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+}
+
+/// What a step's figures are made of, besides the scheduler's counts.
+#[derive(Debug, Clone, Copy)]
+struct StepContext {
+    times: StepTimes,
+    device: Option<DeviceTime>,
+    /// What the pool has done, now and before the step.
+    totals: PoolTotals,
+    before: PoolTotals,
+    engine_index: u32,
 }
 
 impl Recording {
@@ -121,6 +145,7 @@ impl Recording {
             steps: RowWriter::noop(),
             requests: RowWriter::noop(),
             blocks: RowWriter::noop(),
+            accesses: RowWriter::noop(),
             pending: VecDeque::new(),
             steps_late: 0,
             engine_index: 0,
@@ -134,6 +159,9 @@ impl Recording {
         }
         if tables.has(Table::Blocks) {
             live.blocks = recorder.blocks(options.block_rows).with_overflow(overflow);
+        }
+        if tables.has(Table::Accesses) {
+            live.accesses = recorder.accesses(options.access_rows).with_overflow(overflow);
         }
         Ok(Self {
             live: Some(Box::new(live)),
@@ -152,6 +180,15 @@ impl Recording {
             Some(live) if wanted(live) => Lives::new(config.block_sample_every, config.engine_index),
             _ => Lives::off(),
         }
+    }
+
+    /// Of how many block contents one has its look-ups recorded; 0 for none.
+    pub(crate) fn access_sample_every(&self, config: &EngineConfig) -> u32 {
+        let wanted = self
+            .live
+            .as_ref()
+            .is_some_and(|live| live.tables.has(Table::Accesses));
+        if wanted { config.access_sample_every } else { 0 }
     }
 
     /// Takes the handles, set up for a device and an engine.
@@ -187,21 +224,27 @@ impl Live {
     /// Records a step that is over: what the scheduler counted, and the lives that ended in it.
     pub(crate) fn step(&mut self, scheduler: &mut Scheduler, times: StepTimes, device: &[DeviceTime]) {
         let totals = scheduler.pool.totals();
-        let row = rows::step(scheduler, times, totals, self.totals, self.engine_index);
-        self.metrics.step(scheduler, &row, totals, self.totals);
+        let context = StepContext {
+            times,
+            device: device.iter().copied().find(|time| time.step == times.step),
+            totals,
+            before: self.totals,
+            engine_index: self.engine_index,
+        };
+        self.metrics.step(scheduler, &context);
         self.totals = totals;
         if self.tables.has(Table::Steps) {
-            self.push_step(row, device);
+            if self.steps_late == 0 {
+                self.steps.push(rows::step(scheduler, &context));
+            } else {
+                self.push_late(rows::step(scheduler, &context), device);
+            }
         }
-        self.block_lives(scheduler);
+        self.details(scheduler);
     }
 
-    /// Passes a step's row on, once its device time is known or no longer to be expected.
-    fn push_step(&mut self, row: StepRow, device: &[DeviceTime]) {
-        if self.steps_late == 0 {
-            self.steps.push(with_device_time(row, device));
-            return;
-        }
+    /// Passes steps' rows on, once their device time is known or no longer to be expected.
+    fn push_late(&mut self, row: StepRow, device: &[DeviceTime]) {
         self.pending.push_back(row);
         self.device_times(device);
         while self.pending.len() > self.steps_late {
@@ -213,11 +256,18 @@ impl Live {
 
     fn device_times(&mut self, device: &[DeviceTime]) {
         for row in &mut self.pending {
-            *row = with_device_time(*row, device);
+            if let Some(time) = device.iter().find(|time| time.step == row.step) {
+                row.device_time_ns = Opt64::some(time.device_ns);
+                row.energy_mj = Opt64::from(time.energy_mj);
+            }
         }
     }
 
-    fn block_lives(&mut self, scheduler: &mut Scheduler) {
+    /// Records the lives of blocks that ended, and look-ups.
+    fn details(&mut self, scheduler: &mut Scheduler) {
+        for row in scheduler.lookups.drain(..) {
+            self.accesses.push(row);
+        }
         let lives = scheduler.pool.lives_mut();
         for gap in lives.take_gaps() {
             self.metrics.kv_block_reuse_gap.record(gap);
@@ -243,14 +293,6 @@ impl Live {
         while let Some(row) = self.pending.pop_front() {
             self.steps.push(row);
         }
-        self.block_lives(scheduler);
+        self.details(scheduler);
     }
-}
-
-fn with_device_time(mut row: StepRow, device: &[DeviceTime]) -> StepRow {
-    if let Some(time) = device.iter().find(|time| time.step == row.step) {
-        row.device_time_ns = Opt64::some(time.device_ns);
-        row.energy_mj = Opt64::from(time.energy_mj);
-    }
-    row
 }

@@ -1,34 +1,30 @@
 //! Rows, from what the scheduler and its sequences know.
 
-use super::StepTimes;
-use crate::block_pool::PoolTotals;
+use super::StepContext;
 use crate::scheduler::Scheduler;
 use crate::sequence::Sequence;
 use kvlens_core::record::{FinishReason, Opt32, Opt64};
 use kvlens_core::{RequestRow, StepRow};
 
-/// A step's row, without the device's time.
-pub(super) fn step(
-    scheduler: &Scheduler,
-    times: StepTimes,
-    now: PoolTotals,
-    before: PoolTotals,
-    engine_index: u32,
-) -> StepRow {
+/// A step's row.
+#[inline]
+pub(super) fn step(scheduler: &Scheduler, context: &StepContext) -> StepRow {
     let counts = &scheduler.counts;
     let pool = &scheduler.pool;
+    let times = &context.times;
+    let (now, before) = (context.totals, context.before);
     let some = Opt32::some;
     StepRow {
         monotonic_ns: times.start,
         step: times.step,
-        step_time_ns: Opt64::some(times.end.saturating_sub(times.start)),
-        device_time_ns: Opt64::NONE,
+        step_time_ns: Opt64::some(times.took()),
+        device_time_ns: context.device.map(|time| time.device_ns).into(),
         schedule_time_ns: times.scheduled.map(|at| at.saturating_sub(times.start)).into(),
-        energy_mj: Opt64::NONE,
+        energy_mj: context.device.and_then(|time| time.energy_mj).into(),
         prefill_kv_tokens: Opt64::some(counts.prefill_kv_tokens),
         decode_kv_tokens: Opt64::some(counts.decode_kv_tokens),
         kv_tokens_used: Opt64::some(scheduler.kv_tokens_used),
-        engine_index,
+        engine_index: context.engine_index,
         requests_running: scheduler.running(),
         requests_waiting: scheduler.waiting(),
         requests_swapped: some(scheduler.swapped()),

@@ -3,6 +3,7 @@
 use super::Scheduler;
 use crate::device::BlockMove;
 use crate::sequence::{Phase, len};
+use kvlens_core::record::AccessRow;
 
 /// Blocks that a lookup found for a sequence, in `Scheduler::found`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,8 +52,33 @@ impl Scheduler {
         sequence.computed = cached;
         sequence.cached_blocks = hits.blocks;
         self.allocate(slot, missing, now);
+        if self.access_sample_every > 0 && self.config.prefix_caching {
+            self.note_lookups(slot, hits.blocks, now);
+        }
         self.count_lookup(slot, cached);
         Some(tokens)
+    }
+
+    /// Notes the look-up of each whole block of an admitted sequence, those after the first missing one too.
+    fn note_lookups(&mut self, slot: u32, found: u32, now: u64) {
+        let sequence = &mut self.slab[slot];
+        for position in 0..sequence.tokens() / self.config.block_size {
+            let name = sequence
+                .hash(position, self.config.block_size, &mut self.hasher)
+                .low();
+            if !name.is_multiple_of(u64::from(self.access_sample_every)) {
+                continue;
+            }
+            self.lookups.push(AccessRow {
+                monotonic_ns: now,
+                prefix_hash: name,
+                position,
+                engine_index: self.config.engine_index,
+                sample_every: self.access_sample_every,
+                hit: position < found,
+                first_admission: sequence.timing.admitted.is_none(),
+            });
+        }
     }
 
     /// Looks up a sequence's whole blocks until one is missing; never all of its tokens, since the last must be

@@ -35,6 +35,7 @@ use crate::hash::BlockHasher;
 use crate::request::Request;
 use crate::sequence::{Phase, Plan, Rank, Slab, len};
 use crate::timing::Stall;
+use kvlens_core::record::AccessRow;
 use std::collections::{HashMap, VecDeque};
 
 /// The queues, the pool, and the step that is being made.
@@ -60,13 +61,16 @@ pub(crate) struct Scheduler {
     pub(crate) copies: Vec<BlockMove>,
     pub(crate) swap_in: Vec<BlockMove>,
     pub(crate) counts: StepCounts,
+    /// Look-ups of this step, one in `access_sample_every` contents; 0 for none.
+    pub(crate) lookups: Vec<AccessRow>,
+    access_sample_every: u32,
     /// Token slots filled in held blocks.
     pub(crate) kv_tokens_used: u64,
     pub(crate) stall: Stall,
 }
 
 impl Scheduler {
-    pub(crate) fn new(config: EngineConfig, lives: Lives) -> Self {
+    pub(crate) fn new(config: EngineConfig, lives: Lives, access_sample_every: u32) -> Self {
         Self {
             pool: BlockPool::new(config.kv_blocks, lives),
             host: (0..config.host_blocks).rev().collect(),
@@ -83,6 +87,8 @@ impl Scheduler {
             copies: Vec::new(),
             swap_in: Vec::new(),
             counts: StepCounts::default(),
+            lookups: Vec::new(),
+            access_sample_every,
             kv_tokens_used: 0,
             stall: Stall::default(),
             config,

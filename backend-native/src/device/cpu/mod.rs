@@ -33,7 +33,9 @@ impl KvDtype {
 
     /// Finds a type by its name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::F16, Self::Bf16].into_iter().find(|dtype| dtype.name() == name)
+        [Self::F16, Self::Bf16]
+            .into_iter()
+            .find(|dtype| dtype.name() == name)
     }
 }
 

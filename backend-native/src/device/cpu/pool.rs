@@ -86,7 +86,11 @@ impl<T: KvElement> KvPool<T> {
 
     fn check(&self, block: u32) -> Result<(), BlockOutOfRange> {
         let blocks = self.blocks;
-        if block < blocks { Ok(()) } else { Err(BlockOutOfRange { block, blocks }) }
+        if block < blocks {
+            Ok(())
+        } else {
+            Err(BlockOutOfRange { block, blocks })
+        }
     }
 
     /// Where a layer's block begins.
@@ -95,7 +99,13 @@ impl<T: KvElement> KvPool<T> {
     }
 
     /// The share of a head in a layer's block: one row per token.
-    pub(super) fn share(&self, layer: usize, block: u32, part: Part, head: usize) -> Result<&[T], BlockOutOfRange> {
+    pub(super) fn share(
+        &self,
+        layer: usize,
+        block: u32,
+        part: Part,
+        head: usize,
+    ) -> Result<&[T], BlockOutOfRange> {
         self.check(block)?;
         let (at, len) = self.share_at(layer, block, part, head);
         Ok(&self.elements[at..at + len])

@@ -54,8 +54,9 @@ impl Runner {
         self.tokens.resize(len, 0);
         sequence.read_tokens(start, &mut self.tokens);
         self.hidden.resize(len * shape.hidden, 0.0);
-        for ((position, token), hidden) in
-            (start..).zip(&self.tokens).zip(self.hidden.chunks_exact_mut(shape.hidden))
+        for ((position, token), hidden) in (start..)
+            .zip(&self.tokens)
+            .zip(self.hidden.chunks_exact_mut(shape.hidden))
         {
             self.model.embed(*token, position, hidden);
         }
@@ -84,10 +85,14 @@ impl Runner {
     ) -> Result<(), BlockOutOfRange> {
         let shape = kv.shape();
         self.queries.resize(sequence.len as usize * shape.q_dim(), 0.0);
-        let rows = self.hidden.chunks_exact(shape.hidden).zip(self.queries.chunks_exact_mut(shape.q_dim()));
+        let rows = self
+            .hidden
+            .chunks_exact(shape.hidden)
+            .zip(self.queries.chunks_exact_mut(shape.q_dim()));
         for (position, (hidden, q)) in (sequence.start..).zip(rows) {
             let (k, v) = (&mut self.key[..], &mut self.value[..]);
-            self.model.qkv(layer, position, hidden, &mut self.scratch, Qkv { q, k, v });
+            self.model
+                .qkv(layer, position, hidden, &mut self.scratch, Qkv { q, k, v });
             let block = block_of(sequence, position, kv.block_size())?;
             let row = (position % kv.block_size()) as usize * shape.head_dim;
             for (part, values) in [(Part::Key, &self.key), (Part::Value, &self.value)] {
