@@ -186,11 +186,14 @@ pub(crate) fn null(_: &EngineConfig) -> Box<dyn Device> {
 
 impl Bench {
     pub(crate) fn new(config: EngineConfig, device: impl FnOnce(&EngineConfig) -> Box<dyn Device>) -> Self {
+        let device = device(&config);
+        Self::on_clock(config, device, Arc::new(ManualClock::new(0)))
+    }
+
+    pub(crate) fn on_clock(config: EngineConfig, device: Box<dyn Device>, clock: Arc<ManualClock>) -> Self {
         let recorder = Recorder::new(SourceInfo::new("engine", "kvlens-native"));
         let recording = Recording::new(&recorder, RecordingOptions::new(Tables::ALL)).unwrap();
         let source = recorder.source().unwrap();
-        let clock = Arc::new(ManualClock::new(0));
-        let device = device(&config);
         let engine = Engine::new(config, device, clock.clone(), recording).unwrap();
         let last = engine.state();
         Self {
