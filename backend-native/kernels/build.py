@@ -9,7 +9,7 @@
 
 NVRTC comes from PyPI, pinned in requirements.txt, in a virtual environment of this script's own
 (build/kernels-venv at the workspace root, or $KVLENS_KERNELS_VENV). It needs no GPU and no CUDA toolkit.
-A source with a line `// dtypes: f16 bf16` is compiled once for each, as <source>_<dtype>.ptx, so that a
+A source with a line `// builds: f16 bf16_wide` is compiled once for each, as <source>_<build>.ptx, so that a
 process loads only what it uses. The first line of a PTX file holds a hash of the sources and of the pins it was made from; a test of the
 crate compares it too, so that staleness shows without a compiler.
 """
@@ -43,14 +43,14 @@ def fnv1a(data: bytes) -> int:
 
 @dataclass(frozen=True)
 class Unit:
-    """A source, compiled for one dtype or for none in particular."""
+    """A source, compiled for one dtype (`wide`: with f32 queries) or for none in particular."""
 
     source: Path
-    dtype: str
+    build: str
 
     @property
     def name(self) -> str:
-        return f"{self.source.stem}_{self.dtype}.ptx" if self.dtype else f"{self.source.stem}.ptx"
+        return f"{self.source.stem}_{self.build}.ptx" if self.build else f"{self.source.stem}.ptx"
 
     @property
     def committed(self) -> Path:
@@ -67,15 +67,18 @@ class Unit:
 
     @property
     def options(self) -> list[str]:
+        if not self.build:
+            return []
         types = {"f16": "half", "bf16": "__nv_bfloat16"}
-        return [f"-DDTYPE={types[self.dtype]}", f"-DDTYPE_NAME={self.dtype}"] if self.dtype else []
+        dtype, _, wide = self.build.partition("_")
+        return [f"-DDTYPE={types[dtype]}", f"-DBUILD={self.build}", f"-DWIDE={'true' if wide else 'false'}"]
 
 
 def units() -> list[Unit]:
     found = []
     for source in sorted(HERE.glob("*.cu")):
-        dtypes = re.search(r"^// dtypes: (.*)$", source.read_text(encoding="utf-8"), re.M)
-        found += [Unit(source, dtype) for dtype in (dtypes.group(1).split() if dtypes else [""])]
+        builds = re.search(r"^// builds: (.*)$", source.read_text(encoding="utf-8"), re.M)
+        found += [Unit(source, build) for build in (builds.group(1).split() if builds else [""])]
     return found
 
 

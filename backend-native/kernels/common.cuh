@@ -20,10 +20,10 @@ constexpr u32 FULL_MASK = 0xffffffffu;
 // The layout of every params struct is asserted here and, with the same numbers, in src/cuda/params.rs.
 #define ASSERT_LAYOUT(type, size) static_assert(sizeof(type) == (size), #type ": Rust and CUDA disagree")
 
-// Entry points are named <family>_<dtype>_<variant>; build.py sets the dtype.
-#define PASTE_(family, dtype, variant) family##_##dtype##_##variant
-#define PASTE(family, dtype, variant) PASTE_(family, dtype, variant)
-#define ENTRY(family, variant) PASTE(family, DTYPE_NAME, variant)
+// Entry points are named <family>_<build>_<variant>; build.py names the build, such as f16 or bf16_wide.
+#define PASTE_(family, build, variant) family##_##build##_##variant
+#define PASTE(family, build, variant) PASTE_(family, build, variant)
+#define ENTRY(family, variant) PASTE(family, BUILD, variant)
 
 // --- storage types -----------------------------------------------------------------------------------
 
@@ -52,6 +52,17 @@ template <> __device__ __forceinline__ float2 unpack2<bf16>(u32 v) {
   return __bfloat1622float2(*reinterpret_cast<__nv_bfloat162 *>(&v));
 }
 
+// A number as the sum of two 16-bit ones: 22 bits of an f32 survive for f16, 16 for bf16. Two products on the
+// tensor cores then give nearly what f32 arithmetic would.
+struct Split {
+  u32 hi, lo;
+};
+template <typename T> __device__ __forceinline__ Split split2(float a, float b) {
+  u32 hi = pack2<T>(a, b);
+  float2 rounded = unpack2<T>(hi);
+  return {hi, pack2<T>(a - rounded.x, b - rounded.y)};
+}
+
 // --- shared memory and asynchronous copies -----------------------------------------------------------
 
 __device__ __forceinline__ u32 smem_addr(const void *p) { return static_cast<u32>(__cvta_generic_to_shared(p)); }
@@ -64,6 +75,11 @@ __device__ __forceinline__ void cp_async16(u32 dst, const void *src, bool valid)
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;\n" ::); }
 template <int N> __device__ __forceinline__ void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;\n" ::"n"(N) : "memory");
+}
+
+__device__ __forceinline__ void store_shared16(u32 dst, uint4 v) {
+  asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};\n" ::"r"(dst), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
+               : "memory");
 }
 
 // Byte offset of a 16-byte chunk in a tile of rows of CHUNKS chunks. The XOR spreads the eight rows that

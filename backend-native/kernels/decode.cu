@@ -14,37 +14,44 @@
 // last piece of a sequence and head merges them, so that there is no second launch. The counter returns to
 // zero, which lets a CUDA graph replay the kernel.
 //
-// dtypes: f16 bf16
+// Precision. The plain kernels take 16-bit queries and round the weights of the softmax to 16 bits, as all fast
+// kernels do. The `wide` ones take f32 queries, split queries and weights in two (common.cuh), and leave the
+// output as two f16 planes for the projection that follows: f32 arithmetic in effect, at no cost in time, since
+// the tensor cores idle while K and V stream in.
+//
+// builds: f16 bf16 f16_wide bf16_wide
 #include "common.cuh"
 
 struct DecodeParams {
-  u64 q;           // T[seq][q_heads][dim], rows q_stride apart
+  u64 q;           // T or f32 [seq][q_heads][dim], rows q_stride apart
   u64 kv;          // T, pool of one layer, see kv_offset
-  u64 out;         // T[seq][q_heads][dim], dense
-  u64 block_table; // i32[seq][table_stride]
+  u64 out;         // T[seq][q_heads][dim], dense; f16 if wide
+  u64 out_lo;      // wide only: what rounding the output to f16 lost
+  u64 block_table; // i32[], the sequences' blocks one after the other
   u64 work;        // DecodeWork[]
   u64 partial_o;   // f32[slot][8][dim]
   u64 partial_ml;  // f32x2[slot][8]: maximum (log2 domain), sum
   u64 counters;    // u32[slot], zero between launches
   u32 q_stride;
-  u32 table_stride;
   u32 q_heads;
   u32 kv_heads;
   u32 group;        // query heads of one piece, at most 8
   u32 subgroups;    // pieces that share one KV head: ceil(q_heads / kv_heads / 8)
   u32 block_shift;  // log2 of the tokens of a block
   float scale_log2; // softmax scale times log2(e)
+  u32 unused;
 };
-ASSERT_LAYOUT(DecodeParams, 96);
+ASSERT_LAYOUT(DecodeParams, 104);
 
 struct DecodeWork {
   u32 seq;
-  u32 head;       // kv_head * subgroups + subgroup
+  u32 blocks;     // where the sequence's blocks begin in the table
   u32 begin, end; // tokens; begin is a multiple of 16
   u32 next;       // index of the CTA's next piece, 0 for none
   u32 slot;       // where this piece's partial goes, if parts > 1
-  u32 parts;      // pieces of this sequence and head; 0: nothing to do
-  u32 first_slot; // slot of its first piece, and its counter
+  u32 first_slot; // slot of the first piece of this sequence and head, and its counter
+  u16 head;       // kv_head * subgroups + subgroup
+  u16 parts;      // pieces of this sequence and head; 0: nothing to do
 };
 ASSERT_LAYOUT(DecodeWork, 32);
 
@@ -60,7 +67,7 @@ constexpr u32 STAGES = 2;
 __device__ __forceinline__ DecodeWork load_work(const DecodeParams &p, u32 index) {
   const uint4 *at = reinterpret_cast<const uint4 *>(p.work) + index * 2;
   uint4 a = __ldg(at), b = __ldg(at + 1);
-  return {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
+  return {a.x, a.y, a.z, a.w, b.x, b.y, b.z, static_cast<u16>(b.w), static_cast<u16>(b.w >> 16)};
 }
 
 // Runs ahead of the arithmetic and fills the stages of one warp.
@@ -88,7 +95,7 @@ template <typename T, int D> struct Loader {
   __device__ i32 next_block(u32 lane) {
     if (ids_left == 0) {
       u32 mine = min(tile + lane * WARPS, tile_end - 1);
-      const i32 *row = reinterpret_cast<const i32 *>(p.block_table) + static_cast<u64>(w.seq) * p.table_stride;
+      const i32 *row = reinterpret_cast<const i32 *>(p.block_table) + w.blocks;
       ids = __ldg(row + ((mine * TILE) >> p.block_shift));
       ids_left = WARP;
     }
@@ -144,7 +151,7 @@ template <typename T, int D> struct Softmax {
   }
 
   // Folds the scores of one tile in and leaves P^T as the B operand.
-  __device__ void fold(float (&s)[4], u32 (&b)[2]) {
+  __device__ void fold(float (&s)[4], u32 (&b)[WIDE ? 4 : 2]) {
     float old[2] = {m[0], m[1]};
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
@@ -156,8 +163,13 @@ template <typename T, int D> struct Softmax {
       s[j] = exp2_fast(s[j] - m[j]);
       s[j + 2] = exp2_fast(s[j + 2] - m[j]);
     }
-    b[0] = movmatrix_trans(pack2<T>(s[0], s[1]));
-    b[1] = movmatrix_trans(pack2<T>(s[2], s[3]));
+    Split p0 = split2<T>(s[0], s[1]), p1 = split2<T>(s[2], s[3]);
+    b[0] = movmatrix_trans(p0.hi);
+    b[1] = movmatrix_trans(p1.hi);
+    if constexpr (WIDE) {
+      b[2] = movmatrix_trans(p0.lo);
+      b[3] = movmatrix_trans(p1.lo);
+    }
     float c0 = exp2_fast(old[0] - m[0]), c1 = exp2_fast(old[1] - m[1]);
     l[0] = l[0] * c0 + s[0] + s[2];
     l[1] = l[1] * c1 + s[1] + s[3];
@@ -173,44 +185,58 @@ template <typename T, int D> struct Softmax {
     }
   }
 
-  __device__ void add_values(u32 v_addr, const u32 (&b)[2], u32 lane) {
+  __device__ void add_values(u32 v_addr, const u32 (&b)[WIDE ? 4 : 2], u32 lane) {
     u32 row = (lane / 16) * 8 + lane % 8, half_chunk = (lane / 8) & 1;
 #pragma unroll
     for (int i = 0; i < D / 16; ++i) {
       u32 a[4];
       ldmatrix_x4_trans(a, v_addr + swizzled<D / 8>(row, i * 2 + half_chunk));
       mma<T>(o[i], a, b[0], b[1]);
+      if constexpr (WIDE) mma<T>(o[i], a, b[2], b[3]);
     }
   }
 };
 
 // Q^T as the B operand, straight from global memory; heads past the group are zero.
-template <typename T, int D>
-__device__ __forceinline__ void load_q(u32 (&q)[D / 16][2], const DecodeParams &p, const DecodeWork &w, u32 lane) {
-  u32 head = lane / 4, pair = lane % 4;
-  u32 first = (w.head / p.subgroups) * (p.q_heads / p.kv_heads) + (w.head % p.subgroups) * HEADS;
-  bool valid = head < p.group && first + head < (w.head / p.subgroups + 1) * (p.q_heads / p.kv_heads);
-  const u32 *row = reinterpret_cast<const u32 *>(reinterpret_cast<const T *>(p.q) +
-                                                 static_cast<u64>(w.seq) * p.q_stride + (first + head) * D);
-#pragma unroll
-  for (int i = 0; i < D / 16; ++i) {
-    q[i][0] = valid ? __ldg(row + i * 8 + pair) : 0;
-    q[i][1] = valid ? __ldg(row + i * 8 + 4 + pair) : 0;
-  }
-}
+template <typename T, int D> struct Query {
+  u32 hi[D / 16][2];
+  u32 lo[WIDE ? D / 16 : 1][2];
 
-template <typename T, int D>
-__device__ __forceinline__ void scores(float (&s)[4], const u32 (&q)[D / 16][2], u32 k_addr, u32 lane) {
-  float c[2][4] = {};
+  __device__ void load(const DecodeParams &p, const DecodeWork &w, u32 lane) {
+    u32 per_kv = p.q_heads / p.kv_heads, kv_head = w.head / p.subgroups;
+    u32 in_group = w.head % p.subgroups * HEADS + lane / 4;
+    bool valid = lane / 4 < p.group && in_group < per_kv;
+    u64 row = static_cast<u64>(w.seq) * p.q_stride + (kv_head * per_kv + in_group) * D;
 #pragma unroll
-  for (int i = 0; i < D / 16; ++i) {
-    u32 a[4];
-    ldmatrix_x4(a, k_addr + swizzled<D / 8>(lane % 16, i * 2 + lane / 16));
-    mma<T>(c[i & 1], a, q[i][0], q[i][1]);
+    for (int i = 0; i < D / 16; ++i) {
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        u64 at = (row + i * 16 + j * 8 + lane % 4 * 2) / 2;
+        if constexpr (WIDE) {
+          float2 x = valid ? __ldg(reinterpret_cast<const float2 *>(p.q) + at) : float2{};
+          Split s = split2<T>(x.x, x.y);
+          hi[i][j] = s.hi;
+          lo[i][j] = s.lo;
+        } else {
+          hi[i][j] = valid ? __ldg(reinterpret_cast<const u32 *>(p.q) + at) : 0;
+        }
+      }
+    }
   }
+
+  __device__ void scores(float (&s)[4], u32 k_addr, u32 lane) const {
+    float c[2][4] = {};
 #pragma unroll
-  for (int i = 0; i < 4; ++i) s[i] = c[0][i] + c[1][i];
-}
+    for (int i = 0; i < D / 16; ++i) {
+      u32 a[4];
+      ldmatrix_x4(a, k_addr + swizzled<D / 8>(lane % 16, i * 2 + lane / 16));
+      mma<T>(c[i & 1], a, hi[i][0], hi[i][1]);
+      if constexpr (WIDE) mma<T>(c[i & 1], a, lo[i][0], lo[i][1]);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) s[i] = c[0][i] + c[1][i];
+  }
+};
 
 // Where the warps of a CTA put their results for the merge. The padding keeps the scattered stores of
 // Softmax off each other's banks.
@@ -258,9 +284,15 @@ __device__ __forceinline__ void store_out(const DecodeParams &p, const DecodeWor
   u32 in_group = (w.head % p.subgroups) * HEADS + head;
   if (in_group >= per_kv) return;
   float inv = l > 0.f ? 1.f / l : 0.f;
-  uint2 v = {pack2<T>(o.x * inv, o.y * inv), pack2<T>(o.z * inv, o.w * inv)};
   u64 row = static_cast<u64>(w.seq) * p.q_heads + (w.head / p.subgroups) * per_kv + in_group;
-  *reinterpret_cast<uint2 *>(reinterpret_cast<T *>(p.out) + row * D + dim) = v;
+  u64 at = (row * D + dim) / 4;
+  if constexpr (WIDE) {
+    Split a = split2<half>(o.x * inv, o.y * inv), b = split2<half>(o.z * inv, o.w * inv);
+    reinterpret_cast<uint2 *>(p.out)[at] = {a.hi, b.hi};
+    reinterpret_cast<uint2 *>(p.out_lo)[at] = {a.lo, b.lo};
+  } else {
+    reinterpret_cast<uint2 *>(p.out)[at] = {pack2<T>(o.x * inv, o.y * inv), pack2<T>(o.z * inv, o.w * inv)};
+  }
 }
 
 // Merges the warps of the CTA and writes the output, or the partial of a split sequence.
@@ -289,7 +321,8 @@ __device__ __forceinline__ void merge_warps(const DecodeParams &p, const DecodeW
 
 // Merges the partials of one sequence and head. BATCH loads are in flight at a time: the merge is all
 // latency.
-template <typename T, int D> __device__ __forceinline__ void merge_parts(const DecodeParams &p, const DecodeWork &w) {
+template <typename T, int D>
+__device__ __forceinline__ void merge_parts(const DecodeParams &p, const DecodeWork &w) {
   constexpr u32 BATCH = 8;
   for (u32 item = threadIdx.x; item < p.group * (D / 4); item += WARPS * WARP) {
     u32 head = item / (D / 4), dim = item % (D / 4) * 4;
@@ -326,7 +359,7 @@ template <typename T, int D> __device__ __forceinline__ void merge_parts(const D
 template <typename T, int D>
 __device__ __forceinline__ void finish_piece(const DecodeParams &p, const DecodeWork &w, Softmax<T, D> &acc,
                                              Exchange<D> &x, u32 warp, u32 lane) {
-  publish<T, D>(x, acc, p.group, warp, lane);
+  publish(x, acc, p.group, warp, lane);
   __syncthreads();
   merge_warps<T, D>(p, w, x);
   if (w.parts > 1) {
@@ -359,8 +392,8 @@ template <typename T, int D> __device__ __forceinline__ void decode(const Decode
 
   u32 stage = 0;
   for (;;) {
-    u32 q[D / 16][2];
-    load_q<T, D>(q, p, w, lane);
+    Query<T, D> query;
+    query.load(p, w, lane);
     Softmax<T, D> acc;
     acc.reset();
     u32 tile_end = (w.end + TILE - 1) / TILE;
@@ -370,16 +403,16 @@ template <typename T, int D> __device__ __forceinline__ void decode(const Decode
       loader.fetch(stages + (stage == 0 ? STAGES - 1 : stage - 1) * STAGE_BYTES, warp, lane);
       u32 k_addr = stages + stage * STAGE_BYTES;
       float s[4];
-      scores<T, D>(s, q, k_addr, lane);
+      query.scores(s, k_addr, lane);
       u32 token = tile * TILE + lane / 4;
 #pragma unroll
       for (int i = 0; i < 4; ++i) s[i] = token + (i / 2) * 8 < w.end ? s[i] * p.scale_log2 : NEG_INF;
-      u32 b[2];
+      u32 b[WIDE ? 4 : 2];
       acc.fold(s, b);
       acc.add_values(k_addr + TILE * D * sizeof(T), b, lane);
       stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
-    finish_piece<T, D>(p, w, acc, exchange, warp, lane);
+    finish_piece(p, w, acc, exchange, warp, lane);
     if (w.next == 0) break;
     w = load_work(p, w.next);
   }

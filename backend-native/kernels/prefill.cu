@@ -4,28 +4,30 @@
 // A CTA takes one tile of query rows of one KV head. Rows are (token, query head of the group) packed
 // together, so that a short chunk still fills the tensor-core tile and K and V are read once for the group.
 // The loop is FlashAttention-2's (Dao 2023): K and V tiles double-buffered by cp.async, online softmax in
-// registers, P handed from the first product to the second without leaving them.
+// registers, P handed from the first product to the second without leaving them. As in decode.cu, the `wide`
+// kernels take f32 queries and compute as exactly as f32 would; here that costs a second product each.
 //
-// dtypes: f16 bf16
+// builds: f16 bf16 f16_wide bf16_wide
 #include "common.cuh"
 
 struct PrefillParams {
-  u64 q;           // T[token][q_heads][dim], rows q_stride apart
+  u64 q;           // T or f32 [token][q_heads][dim], rows q_stride apart
   u64 kv;          // T, pool of one layer, see kv_offset
-  u64 out;         // T[token][q_heads][dim], dense
-  u64 block_table; // i32[seq][table_stride]
+  u64 out;         // T[token][q_heads][dim], dense; f16 if wide
+  u64 out_lo;      // wide only: what rounding the output to f16 lost
+  u64 block_table; // i32[], the sequences' blocks one after the other
   u64 work;        // PrefillWork[]
   u32 q_stride;
-  u32 table_stride;
   u32 q_heads;
   u32 kv_heads;
   u32 block_shift;
   float scale_log2; // softmax scale times log2(e)
+  u32 unused;
 };
-ASSERT_LAYOUT(PrefillParams, 64);
+ASSERT_LAYOUT(PrefillParams, 72);
 
 struct PrefillWork {
-  u32 seq;
+  u32 blocks;      // where the sequence's blocks begin in the table
   u32 kv_head;
   u32 first_token; // of the chunk, in q and out
   u32 tokens;      // of the chunk
@@ -45,6 +47,7 @@ template <typename T, int D, int BN, int MT> struct Prefill {
   static constexpr u32 ROWS = WARPS * MT * 16;
   static constexpr u32 TILE_BYTES = BN * D * sizeof(T);
   static constexpr u32 Q_BYTES = ROWS * D * sizeof(T);
+  static constexpr u32 Q_PLANES = WIDE ? 2 : 1;
 
   const PrefillParams &p;
   PrefillWork w;
@@ -65,8 +68,8 @@ template <typename T, int D, int BN, int MT> struct Prefill {
     warp = threadIdx.x / WARP;
     lane = threadIdx.x % WARP;
     q_addr = smem_addr(smem);
-    kv_addr = q_addr + Q_BYTES;
-    table = reinterpret_cast<const i32 *>(p.block_table) + static_cast<u64>(w.seq) * p.table_stride;
+    kv_addr = q_addr + Q_PLANES * Q_BYTES;
+    table = reinterpret_cast<const i32 *>(p.block_table) + w.blocks;
   }
 
   __device__ void load_q() {
@@ -74,10 +77,20 @@ template <typename T, int D, int BN, int MT> struct Prefill {
       u32 r = i / CHUNKS, chunk = i % CHUNKS, row = w.first_row + r;
       bool valid = row < rows;
       u32 token = valid ? row / group : 0, head = valid ? row % group : 0;
-      const T *src = reinterpret_cast<const T *>(p.q) + static_cast<u64>(w.first_token + token) * p.q_stride +
-                     (w.kv_head * group + head) * D + chunk * 8;
-      cp_async16(q_addr + swizzled<CHUNKS>(r, chunk), src, valid);
+      u64 at = static_cast<u64>(w.first_token + token) * p.q_stride + (w.kv_head * group + head) * D + chunk * 8;
+      u32 dst = swizzled<CHUNKS>(r, chunk);
+      if constexpr (WIDE)
+        split_chunk(dst, reinterpret_cast<const float4 *>(p.q) + at / 4, valid);
+      else
+        cp_async16(q_addr + dst, reinterpret_cast<const T *>(p.q) + at, valid);
     }
+  }
+
+  __device__ void split_chunk(u32 dst, const float4 *src, bool valid) {
+    float4 a = valid ? __ldg(src) : float4{}, b = valid ? __ldg(src + 1) : float4{};
+    Split s0 = split2<T>(a.x, a.y), s1 = split2<T>(a.z, a.w), s2 = split2<T>(b.x, b.y), s3 = split2<T>(b.z, b.w);
+    store_shared16(q_addr + dst, {s0.hi, s1.hi, s2.hi, s3.hi});
+    store_shared16(q_addr + Q_BYTES + dst, {s0.lo, s1.lo, s2.lo, s3.lo});
   }
 
   __device__ void load_kv(u32 tile, u32 keys) {
@@ -125,10 +138,13 @@ template <typename T, int D, int BN, int MT> struct Prefill {
       for (int n = 0; n < BN / 8; ++n) s[t][n][0] = s[t][n][1] = s[t][n][2] = s[t][n][3] = 0.f;
 #pragma unroll
     for (int k = 0; k < D / 16; ++k) {
-      u32 a[MT][4];
+      u32 a[MT][4], lo[MT][4];
 #pragma unroll
-      for (int t = 0; t < MT; ++t)
-        ldmatrix_x4(a[t], q_addr + swizzled<CHUNKS>((warp * MT + t) * 16 + lane % 16, k * 2 + lane / 16));
+      for (int t = 0; t < MT; ++t) {
+        u32 at = q_addr + swizzled<CHUNKS>((warp * MT + t) * 16 + lane % 16, k * 2 + lane / 16);
+        ldmatrix_x4(a[t], at);
+        if constexpr (WIDE) ldmatrix_x4(lo[t], at + Q_BYTES);
+      }
 #pragma unroll
       for (int n = 0; n < BN / 16; ++n) {
         u32 b[4];
@@ -137,6 +153,10 @@ template <typename T, int D, int BN, int MT> struct Prefill {
         for (int t = 0; t < MT; ++t) {
           mma<T>(s[t][2 * n], a[t], b[0], b[1]);
           mma<T>(s[t][2 * n + 1], a[t], b[2], b[3]);
+          if constexpr (WIDE) {
+            mma<T>(s[t][2 * n], lo[t], b[0], b[1]);
+            mma<T>(s[t][2 * n + 1], lo[t], b[2], b[3]);
+          }
         }
       }
     }
@@ -186,13 +206,16 @@ template <typename T, int D, int BN, int MT> struct Prefill {
   __device__ void add_values(const float (&s)[MT][BN / 8][4], u32 v_addr) {
 #pragma unroll
     for (int k = 0; k < BN / 16; ++k) {
-      u32 a[MT][4];
+      u32 a[MT][4], lo[MT][4];
 #pragma unroll
       for (int t = 0; t < MT; ++t) {
-        a[t][0] = pack2<T>(s[t][2 * k][0], s[t][2 * k][1]);
-        a[t][1] = pack2<T>(s[t][2 * k][2], s[t][2 * k][3]);
-        a[t][2] = pack2<T>(s[t][2 * k + 1][0], s[t][2 * k + 1][1]);
-        a[t][3] = pack2<T>(s[t][2 * k + 1][2], s[t][2 * k + 1][3]);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const float *pair = &s[t][2 * k + i / 2][i % 2 * 2];
+          Split p = split2<T>(pair[0], pair[1]);
+          a[t][i] = p.hi;
+          if constexpr (WIDE) lo[t][i] = p.lo;
+        }
       }
 #pragma unroll
       for (int n = 0; n < D / 16; ++n) {
@@ -202,6 +225,10 @@ template <typename T, int D, int BN, int MT> struct Prefill {
         for (int t = 0; t < MT; ++t) {
           mma<T>(o[t][2 * n], a[t], b[0], b[1]);
           mma<T>(o[t][2 * n + 1], a[t], b[2], b[3]);
+          if constexpr (WIDE) {
+            mma<T>(o[t][2 * n], lo[t], b[0], b[1]);
+            mma<T>(o[t][2 * n + 1], lo[t], b[2], b[3]);
+          }
         }
       }
     }
@@ -219,9 +246,18 @@ template <typename T, int D, int BN, int MT> struct Prefill {
         if (row >= rows) continue;
         float inv = 1.f / sum;
         u64 at = (static_cast<u64>(w.first_token + row / group) * p.q_heads + w.kv_head * group + row % group) * D;
-        u32 *dst = reinterpret_cast<u32 *>(reinterpret_cast<T *>(p.out) + at) + lane % 4;
+        u64 word = at / 2 + lane % 4;
 #pragma unroll
-        for (int i = 0; i < D / 8; ++i) dst[i * 4] = pack2<T>(o[t][i][j * 2] * inv, o[t][i][j * 2 + 1] * inv);
+        for (int i = 0; i < D / 8; ++i) {
+          float x = o[t][i][j * 2] * inv, y = o[t][i][j * 2 + 1] * inv;
+          if constexpr (WIDE) {
+            Split s = split2<half>(x, y);
+            reinterpret_cast<u32 *>(p.out)[word + i * 4] = s.hi;
+            reinterpret_cast<u32 *>(p.out_lo)[word + i * 4] = s.lo;
+          } else {
+            reinterpret_cast<u32 *>(p.out)[word + i * 4] = pack2<T>(x, y);
+          }
+        }
       }
     }
   }
@@ -260,6 +296,7 @@ template <typename T, int D, int BN, int MT> struct Prefill {
     Prefill<DTYPE, DIM, BN, MT>(p, smem).run();                                                              \
   }
 
-PREFILL(64, 64, 2)
-PREFILL(128, 64, 2)
+// Two 16-row tiles a warp halve the reads of K and V from shared memory, where the registers allow.
+PREFILL(64, WIDE ? 32 : 64, WIDE ? 1 : 2)
+PREFILL(128, WIDE ? 32 : 64, WIDE ? 1 : 2)
 PREFILL(256, 32, 1)

@@ -13,7 +13,7 @@ use super::{
     dtype::Element,
     error::{Context as _, Error, Result, is_out_of_memory},
     layout::KvLayout,
-    module::{Module, Modules},
+    module::{Build, Module, Modules},
     pinned::PinnedBuffer,
 };
 
@@ -38,6 +38,8 @@ pub struct GpuInfo {
     pub l2_bytes: usize,
     /// Bytes of shared memory that one block may ask for.
     pub shared_memory_bytes: u32,
+    /// Bytes of shared memory of one multiprocessor.
+    pub multiprocessor_shared_bytes: u32,
     /// Bytes of device memory.
     pub total_bytes: usize,
     /// UUID, as `nvidia-smi -L` prints it after `GPU-`.
@@ -205,10 +207,20 @@ impl Gpu {
     /// # Errors
     /// [`Error::DriverTooOld`] where the driver cannot compile them; [`Error::SharedMemory`] on a GPU with too
     /// little of it.
-    pub fn warm_up<T: Element>(&self, layout: &KvLayout) -> Result<()> {
-        super::decode::warm_up::<T>(self, layout)?;
-        super::prefill::warm_up::<T>(self, layout)?;
-        super::kv::warm_up(self)
+    pub fn warm_up<T: Element>(&self, layout: &KvLayout, wide: bool) -> Result<()> {
+        let build = if wide {
+            Build::wide::<T>()
+        } else {
+            Build::narrow::<T>()
+        };
+        super::decode::warm_up(self, build, layout)?;
+        super::prefill::warm_up(self, build, layout)?;
+        super::kv::warm_up(self)?;
+        if wide {
+            super::ops::warm_up::<T>(self)
+        } else {
+            Ok(())
+        }
     }
 
     fn allocation_error(&self, needed: usize, source: DriverError) -> Error {
@@ -290,6 +302,9 @@ fn describe(context: &Arc<CudaContext>) -> Result<GpuInfo> {
         l2_bytes: unsigned(attribute(A::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?) as usize,
         shared_memory_bytes: unsigned(attribute(
             A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+        )?),
+        multiprocessor_shared_bytes: unsigned(attribute(
+            A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
         )?),
         total_bytes: context.total_mem().during("asking for the memory size")?,
         uuid: format_uuid(&uuid.bytes),

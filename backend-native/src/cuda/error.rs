@@ -91,6 +91,17 @@ pub enum Error {
         /// The first value too large.
         limit: usize,
     },
+    /// A view that starts between two 16-byte vectors.
+    #[error("{what} must start at a multiple of 16 bytes")]
+    Misaligned {
+        /// The buffer.
+        what: &'static str,
+    },
+    /// A batch cut for one precision of queries, called with the other.
+    #[error(
+        "the prefill batch was made for the other precision of queries: set `wide` to what the calls use"
+    )]
+    Precision,
     /// A graph capture in which nothing was launched.
     #[error("nothing was launched during the graph capture")]
     EmptyGraph,
@@ -131,6 +142,15 @@ pub(crate) fn check_length(what: &'static str, found: usize, needed: usize) -> R
         Err(Error::Length { what, found, needed })
     } else {
         Ok(())
+    }
+}
+
+/// Checks that a buffer can be read 16 bytes at a time.
+pub(crate) fn check_aligned(what: &'static str, address: u64) -> Result<()> {
+    if address.is_multiple_of(16) {
+        Ok(())
+    } else {
+        Err(Error::Misaligned { what })
     }
 }
 

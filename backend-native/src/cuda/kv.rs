@@ -5,13 +5,14 @@ use std::sync::Arc;
 use cudarc::driver::{CudaSlice, CudaStream, CudaView, CudaViewMut, DevicePtr};
 
 use super::{
+    attention::check_rows,
     context::{Gpu, Kernel, address},
-    decode::check_rows,
     dtype::Element,
-    error::{Error, Result, check_index, check_length},
+    error::{Result, check_aligned, check_index, check_length},
     layout::KvLayout,
     module::Module,
     params::{AppendParams, CopyParams},
+    table::block_number,
     upload::Upload,
 };
 
@@ -74,6 +75,22 @@ impl SlotMapping {
     }
 }
 
+impl SlotMapping {
+    pub(crate) fn device(&self) -> &CudaSlice<i32> {
+        self.slots.device()
+    }
+
+    /// Checks that the mapping was made for a pool of this shape, and counts its tokens.
+    pub(crate) fn tokens_for(&self, layout: &KvLayout) -> Result<usize> {
+        check_length(
+            "slots of this pool",
+            layout.blocks() * layout.block_size(),
+            self.limit,
+        )?;
+        Ok(self.tokens)
+    }
+}
+
 /// New K or V of a step: rows of `kv_heads * head_dim` elements.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a, T> {
@@ -97,30 +114,28 @@ pub fn append<T: Element>(
 ) -> Result<()> {
     let row = layout.kv_heads() * layout.head_dim();
     check_length("KV layer", layer.len(), layout.layer_elements())?;
-    check_length(
-        "slots of this pool",
-        layout.blocks() * layout.block_size(),
-        slots.limit,
-    )?;
-    check_rows("K rows", k.data.len(), slots.tokens, k.stride, row)?;
-    check_rows("V rows", v.data.len(), slots.tokens, v.stride, row)?;
-    if slots.tokens == 0 {
+    let tokens = slots.tokens_for(layout)?;
+    check_rows("K rows", k.data.len(), tokens, k.stride, row)?;
+    check_rows("V rows", v.data.len(), tokens, v.stride, row)?;
+    if tokens == 0 {
         return Ok(());
     }
+    check_aligned("K rows", address(k.data))?;
+    check_aligned("V rows", address(v.data))?;
     let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
     let params = AppendParams {
         k: address(k.data),
         v: address(v.data),
         kv: address(layer),
-        slots: address(slots.slots.device()),
-        tokens: number(slots.tokens),
+        slots: address(slots.device()),
+        tokens: number(tokens),
         kv_heads: number(layout.kv_heads()),
         dim: number(layout.head_dim()),
         block_shift: layout.block_shift(),
         k_stride: number(k.stride),
         v_stride: number(v.stride),
     };
-    let grid = number((slots.tokens * row / VECTOR).div_ceil(APPEND.threads as usize));
+    let grid = number((tokens * row / VECTOR).div_ceil(APPEND.threads as usize));
     // SAFETY: k, v and the layer were measured above, and every slot was checked against the pool.
     unsafe { gpu.launch(gpu.stream(), &APPEND, (grid, 1, 1), &params) }
 }
@@ -178,12 +193,7 @@ pub(super) fn write_ids(
     let count = ids.len();
     check_length("block copies", to.len(), count)?;
     for (entry, id) in to.edit()?.iter_mut().zip(ids) {
-        check_index("block", i64::from(id), layout.blocks())?;
-        *entry = i32::try_from(id).map_err(|_| Error::OutOfRange {
-            what: "block",
-            found: i64::from(id),
-            limit: layout.blocks(),
-        })?;
+        *entry = block_number(layout, id)?;
     }
     to.send(count, stream)
 }

@@ -10,26 +10,108 @@ use cudarc::{
     nvrtc::Ptx,
 };
 
-use super::error::{Context as _, Error, Result};
+use super::{
+    dtype::Element,
+    error::{Context as _, Error, Result},
+};
 
-/// A compiled source of `kernels/`, for one dtype where it depends on it.
+/// What a source of the attention kernels is compiled for: the type of K and V, and of the queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Build {
+    F16,
+    Bf16,
+    /// Queries in f32.
+    F16Wide,
+    /// Queries in f32.
+    Bf16Wide,
+}
+
+impl Build {
+    pub(crate) fn narrow<T: Element>() -> Self {
+        if T::NAME == "bf16" { Self::Bf16 } else { Self::F16 }
+    }
+
+    pub(crate) fn wide<T: Element>() -> Self {
+        if T::NAME == "bf16" {
+            Self::Bf16Wide
+        } else {
+            Self::F16Wide
+        }
+    }
+
+    pub(crate) fn is_wide(self) -> bool {
+        matches!(self, Self::F16Wide | Self::Bf16Wide)
+    }
+
+    /// Picks the entry point of a build and head size.
+    pub(crate) fn entry(self, names: &EntryNames, head_dim: usize) -> &'static str {
+        let row = match self {
+            Self::F16 => 0,
+            Self::Bf16 => 1,
+            Self::F16Wide => 2,
+            Self::Bf16Wide => 3,
+        };
+        let column = match head_dim {
+            64 => 0,
+            128 => 1,
+            _ => 2,
+        };
+        names[row][column]
+    }
+}
+
+/// Entry points of a family: a row per build, a column per head size.
+pub(crate) type EntryNames = [[&'static str; 3]; 4];
+
+/// The [`EntryNames`] of a family.
+macro_rules! entry_names {
+    ($family:literal) => {
+        [
+            entry_names!($family, "_f16"),
+            entry_names!($family, "_bf16"),
+            entry_names!($family, "_f16_wide"),
+            entry_names!($family, "_bf16_wide"),
+        ]
+    };
+    ($family:literal, $build:literal) => {
+        [
+            concat!($family, $build, "_d64"),
+            concat!($family, $build, "_d128"),
+            concat!($family, $build, "_d256"),
+        ]
+    };
+}
+pub(crate) use entry_names;
+
+/// A compiled source of `kernels/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Module {
-    DecodeF16,
-    DecodeBf16,
-    PrefillF16,
-    PrefillBf16,
+    Decode(Build),
+    Prefill(Build),
+    RotateF16,
+    RotateBf16,
     Kv,
+    Linear,
+    Ops,
 }
 
 impl Module {
     fn ptx(self) -> &'static str {
+        use Build::{Bf16, Bf16Wide, F16, F16Wide};
         match self {
-            Self::DecodeF16 => include_str!("../../kernels/ptx/decode_f16.ptx"),
-            Self::DecodeBf16 => include_str!("../../kernels/ptx/decode_bf16.ptx"),
-            Self::PrefillF16 => include_str!("../../kernels/ptx/prefill_f16.ptx"),
-            Self::PrefillBf16 => include_str!("../../kernels/ptx/prefill_bf16.ptx"),
+            Self::Decode(F16) => include_str!("../../kernels/ptx/decode_f16.ptx"),
+            Self::Decode(Bf16) => include_str!("../../kernels/ptx/decode_bf16.ptx"),
+            Self::Decode(F16Wide) => include_str!("../../kernels/ptx/decode_f16_wide.ptx"),
+            Self::Decode(Bf16Wide) => include_str!("../../kernels/ptx/decode_bf16_wide.ptx"),
+            Self::Prefill(F16) => include_str!("../../kernels/ptx/prefill_f16.ptx"),
+            Self::Prefill(Bf16) => include_str!("../../kernels/ptx/prefill_bf16.ptx"),
+            Self::Prefill(F16Wide) => include_str!("../../kernels/ptx/prefill_f16_wide.ptx"),
+            Self::Prefill(Bf16Wide) => include_str!("../../kernels/ptx/prefill_bf16_wide.ptx"),
+            Self::RotateF16 => include_str!("../../kernels/ptx/rotate_f16.ptx"),
+            Self::RotateBf16 => include_str!("../../kernels/ptx/rotate_bf16.ptx"),
             Self::Kv => include_str!("../../kernels/ptx/kv.ptx"),
+            Self::Linear => include_str!("../../kernels/ptx/linear.ptx"),
+            Self::Ops => include_str!("../../kernels/ptx/ops.ptx"),
         }
     }
 }
@@ -137,7 +219,7 @@ mod tests {
         found
     }
 
-    /// A source's name is the PTX file's up to the dtype.
+    /// A source's name is the PTX file's up to the build.
     fn is_made_from(ptx: &Path, source: &Path) -> bool {
         let stem = |path: &Path| path.file_stem().expect("a name").to_string_lossy().into_owned();
         let (ptx, source) = (stem(ptx), stem(source));

@@ -1,5 +1,15 @@
 //! Power, energy, clocks and temperature of the GPU, from NVML.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
 use nvml_wrapper::{
     Nvml as Library,
     enum_wrappers::device::{Clock, TemperatureSensor},
@@ -65,5 +75,64 @@ impl Nvml {
             temperature_celsius: device.temperature(TemperatureSensor::Gpu).ok(),
             memory_used_bytes: device.memory_info().ok().map(|memory| memory.used),
         })
+    }
+}
+
+/// How often [`EnergyMeter`] reads the counter: the GPU itself updates it every few tens of milliseconds.
+const ENERGY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Follows the energy counter on a thread of its own, so that reading it costs an engine nothing.
+#[derive(Debug)]
+pub struct EnergyMeter {
+    latest: Arc<AtomicU64>,
+    taken: u64,
+    stop: mpsc::Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl EnergyMeter {
+    /// Starts following a GPU; `None` where NVML or the counter is missing.
+    pub fn start(uuid: &str) -> Option<Self> {
+        let nvml = Nvml::open(uuid)?;
+        let first = nvml.sample().energy_mj?;
+        let latest = Arc::new(AtomicU64::new(first));
+        let (stop, stopped) = mpsc::channel();
+        let shared = latest.clone();
+        let follow = move || {
+            while stopped.recv_timeout(ENERGY_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                if let Some(energy) = nvml.sample().energy_mj {
+                    shared.store(energy, Ordering::Relaxed);
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("kvlens-energy".into())
+            .spawn(follow)
+            .ok()?;
+        Some(Self {
+            latest,
+            taken: first,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Returns the millijoules that the counter advanced since the last call. Short steps see 0 and then a
+    /// jump; the sum over steps is right.
+    pub fn take(&mut self) -> u64 {
+        let latest = self.latest.load(Ordering::Relaxed);
+        let energy = latest.saturating_sub(self.taken);
+        self.taken = latest;
+        energy
+    }
+}
+
+impl Drop for EnergyMeter {
+    fn drop(&mut self) {
+        // The thread may have ended already: then there is nobody to tell, and nothing to wait for.
+        let _ended = self.stop.send(());
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
     }
 }

@@ -24,32 +24,33 @@ macro_rules! device_struct {
 
 device_struct! {
     /// `DecodeParams` of `decode.cu`.
-    DecodeParams: 96 {
-        q: u64, kv: u64, out: u64, block_table: u64, work: u64, partial_o: u64, partial_ml: u64, counters: u64,
-        q_stride: u32, table_stride: u32, q_heads: u32, kv_heads: u32,
-        group: u32, subgroups: u32, block_shift: u32, scale_log2: f32,
+    DecodeParams: 104 {
+        q: u64, kv: u64, out: u64, out_lo: u64, block_table: u64, work: u64, partial_o: u64, partial_ml: u64,
+        counters: u64,
+        q_stride: u32, q_heads: u32, kv_heads: u32, group: u32, subgroups: u32, block_shift: u32,
+        scale_log2: f32, unused: u32,
     }
 }
 
 device_struct! {
     /// `DecodeWork` of `decode.cu`: one piece of the batch.
     DecodeWork: 32 {
-        seq: u32, head: u32, begin: u32, end: u32, next: u32, slot: u32, parts: u32, first_slot: u32,
+        seq: u32, blocks: u32, begin: u32, end: u32, next: u32, slot: u32, first_slot: u32, head: u16, parts: u16,
     }
 }
 
 device_struct! {
     /// `PrefillParams` of `prefill.cu`.
-    PrefillParams: 64 {
-        q: u64, kv: u64, out: u64, block_table: u64, work: u64,
-        q_stride: u32, table_stride: u32, q_heads: u32, kv_heads: u32, block_shift: u32, scale_log2: f32,
+    PrefillParams: 72 {
+        q: u64, kv: u64, out: u64, out_lo: u64, block_table: u64, work: u64,
+        q_stride: u32, q_heads: u32, kv_heads: u32, block_shift: u32, scale_log2: f32, unused: u32,
     }
 }
 
 device_struct! {
     /// `PrefillWork` of `prefill.cu`: one tile of query rows.
     PrefillWork: 32 {
-        seq: u32, kv_head: u32, first_token: u32, tokens: u32, context: u32, first_row: u32, unused: [u32; 2],
+        blocks: u32, kv_head: u32, first_token: u32, tokens: u32, context: u32, first_row: u32, unused: [u32; 2],
     }
 }
 
@@ -67,5 +68,35 @@ device_struct! {
         src: u64, dst: u64, src_ids: u64, dst_ids: u64,
         src_block_stride: u64, src_layer_stride: u64, dst_block_stride: u64, dst_layer_stride: u64,
         vectors: u32, pieces: u32,
+    }
+}
+
+device_struct! {
+    /// `RotateParams` of `rotate.cu`.
+    RotateParams: 56 {
+        qkv: u64, positions: u64, frequencies: u64, kv: u64, slots: u64,
+        q_heads: u32, kv_heads: u32, dim: u32, block_shift: u32,
+    }
+}
+
+device_struct! {
+    /// `EmbedParams` of `ops.cu`.
+    EmbedParams: 32 { table: u64, tokens: u64, out: u64, rows: u32, columns: u32, }
+}
+
+device_struct! {
+    /// `SplitParams` of `ops.cu`.
+    SplitParams: 40 { x: u64, indices: u64, hi: u64, lo: u64, columns: u32, normalize: u32, }
+}
+
+device_struct! {
+    /// `ArgmaxParams` of `ops.cu`.
+    ArgmaxParams: 24 { logits: u64, tokens: u64, columns: u32, unused: u32, }
+}
+
+device_struct! {
+    /// `LinearParams` of `linear.cu`.
+    LinearParams: 56 {
+        weights: u64, x_hi: u64, x_lo: u64, y: u64, y_lo: u64, rows: u32, inputs: u32, outputs: u32, unused: u32,
     }
 }

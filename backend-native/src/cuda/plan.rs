@@ -11,6 +11,15 @@ pub(crate) const UNIT: u32 = 64;
 /// Query heads that one decode piece covers at most.
 pub(crate) const HEADS_PER_PIECE: u32 = 8;
 
+/// A sequence as a plan sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Tokens in the cache.
+    pub(crate) len: u32,
+    /// Where its blocks begin in the block table.
+    pub(crate) blocks: u32,
+}
+
 /// The work of one decode launch: entry `c` is the first piece of CTA `c`, the rest hang off `next`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DecodePlan {
@@ -26,15 +35,15 @@ pub(crate) struct DecodePlan {
 
 impl DecodePlan {
     /// Pieces and partials that no batch of `seqs` sequences and `heads` heads exceeds.
-    pub(crate) fn capacity(seqs: usize, heads: u32, ctas: u32) -> (usize, usize) {
-        (2 * ctas as usize + seqs * heads as usize, 2 * ctas as usize)
+    pub(crate) fn capacity(seqs: usize, heads: u16, ctas: u32) -> (usize, usize) {
+        (2 * ctas as usize + seqs * usize::from(heads), 2 * ctas as usize)
     }
 
     /// Replans in place, so that a steady batch allocates nothing.
     ///
     /// An empty sequence becomes one piece without tokens, which writes zeros.
-    pub(crate) fn rebuild(&mut self, lens: &[u32], heads: u32, ctas: u32) {
-        let total: u64 = lens.iter().map(|&len| units(len)).sum::<u64>() * u64::from(heads);
+    pub(crate) fn rebuild(&mut self, spans: &[Span], heads: u16, ctas: u32) {
+        let total: u64 = spans.iter().map(|span| units(span.len)).sum::<u64>() * u64::from(heads);
         self.busy = busy_ctas(total, ctas);
         self.slots = 0;
         self.work.clear();
@@ -47,9 +56,9 @@ impl DecodePlan {
             tail: 0,
             fresh: true,
         };
-        for (seq, &len) in (0..).zip(lens) {
+        for (seq, &span) in (0..).zip(spans) {
             for head in 0..heads {
-                dealer.deal(seq, head, len);
+                dealer.deal(seq, head, span);
             }
         }
     }
@@ -85,7 +94,7 @@ impl Dealer<'_> {
         (self.cta + 1) * self.total / u64::from(self.plan.busy)
     }
 
-    fn deal(&mut self, seq: u32, head: u32, len: u32) {
+    fn deal(&mut self, seq: u32, head: u16, Span { len, blocks }: Span) {
         let (start, end) = (self.at, self.at + units(len));
         let first_slot = self.plan.slots;
         let token = |at: u64| u32::try_from((at - start) * u64::from(UNIT)).map_or(len, |t| t.min(len));
@@ -95,6 +104,7 @@ impl Dealer<'_> {
             let (begin, end_token) = (token(self.at), token(stop));
             self.push(DecodeWork {
                 seq,
+                blocks,
                 head,
                 begin,
                 end: end_token,
@@ -134,12 +144,12 @@ impl Dealer<'_> {
         let DecodePlan {
             work, current, slots, ..
         } = &mut *self.plan;
-        let parts = u32::try_from(current.len()).unwrap_or(u32::MAX);
+        let parts = u16::try_from(current.len()).unwrap_or(u16::MAX);
         for &index in &*current {
             work[index].parts = parts;
         }
         if parts > 1 {
-            *slots += parts;
+            *slots += u32::from(parts);
         }
     }
 }
@@ -154,29 +164,32 @@ pub struct Chunk {
 }
 
 /// Cuts prefill chunks into tiles of `rows` packed query rows, those with the most keys first, so that the
-/// last CTAs to start are the shortest.
+/// last CTAs to start are the shortest. `blocks` says where each sequence's blocks begin in the table.
 pub(crate) fn prefill_tiles(
     chunks: &[Chunk],
-    kv_heads: u32,
-    group: u32,
+    blocks: &[u32],
+    (kv_heads, group): (u32, u32),
     rows: u32,
     tiles: &mut Vec<PrefillWork>,
 ) {
     tiles.clear();
     let mut first_token = 0;
-    for (seq, chunk) in (0..).zip(chunks) {
-        for first_row in (0..chunk.tokens * group).step_by(rows as usize) {
+    for (&Chunk { context, tokens }, &blocks) in chunks.iter().zip(blocks) {
+        for first_row in (0..tokens * group).step_by(rows as usize) {
             tiles.extend((0..kv_heads).map(|kv_head| PrefillWork {
-                seq,
+                blocks,
                 kv_head,
                 first_token,
-                tokens: chunk.tokens,
-                context: chunk.context,
+                tokens,
+                context,
                 first_row,
                 unused: [0; 2],
             }));
         }
-        first_token += chunk.tokens;
+        first_token += tokens;
     }
     tiles.sort_by_key(|tile| std::cmp::Reverse(tile.context + tile.first_row / group));
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,20 +18,18 @@ pub struct Sequence<'a> {
     pub blocks: &'a [u32],
 }
 
-/// One row of block numbers per sequence.
+/// The blocks of all sequences, one sequence after the other.
 #[derive(Debug)]
 pub(crate) struct BlockTable {
-    rows: Upload<i32>,
-    stride: usize,
-    max_seqs: usize,
+    entries: Upload<i32>,
+    starts: Vec<u32>,
 }
 
 impl BlockTable {
-    pub(crate) fn try_new(gpu: &Gpu, max_seqs: usize, max_blocks: usize) -> Result<Self> {
+    pub(crate) fn try_new(gpu: &Gpu, max_entries: usize) -> Result<Self> {
         Ok(Self {
-            rows: Upload::try_new(gpu, max_seqs * max_blocks)?,
-            stride: max_blocks,
-            max_seqs,
+            entries: Upload::try_new(gpu, max_entries)?,
+            starts: Vec::new(),
         })
     }
 
@@ -40,38 +38,40 @@ impl BlockTable {
         &mut self,
         gpu: &Gpu,
         layout: &KvLayout,
-        sequences: impl ExactSizeIterator<Item = Sequence<'a>>,
+        sequences: impl Iterator<Item = Sequence<'a>>,
     ) -> Result<()> {
-        let count = sequences.len();
-        check_length("block table rows", self.max_seqs, count)?;
-        let stride = self.stride;
-        let rows = self.rows.edit()?;
-        for (row, sequence) in rows.chunks_exact_mut(stride.max(1)).zip(sequences) {
-            fill_row(row, layout, sequence)?;
+        self.starts.clear();
+        let entries = self.entries.edit()?;
+        let mut at = 0;
+        for Sequence { len, blocks } in sequences {
+            let needed = (len as usize).div_ceil(layout.block_size());
+            check_length("block table of a sequence", blocks.len(), needed)?;
+            check_length("block table", entries.len(), at + needed)?;
+            for (entry, &block) in entries[at..].iter_mut().zip(&blocks[..needed]) {
+                *entry = block_number(layout, block)?;
+            }
+            self.starts.push(u32::try_from(at).unwrap_or(u32::MAX));
+            at += needed;
         }
-        self.rows.send(count * stride, gpu.stream())
+        self.entries.send(at, gpu.stream())
+    }
+
+    /// Where each sequence's blocks begin.
+    pub(crate) fn starts(&self) -> &[u32] {
+        &self.starts
     }
 
     pub(crate) fn device(&self) -> &CudaSlice<i32> {
-        self.rows.device()
-    }
-
-    pub(crate) fn stride(&self) -> u32 {
-        u32::try_from(self.stride).unwrap_or(u32::MAX)
+        self.entries.device()
     }
 }
 
-fn fill_row(row: &mut [i32], layout: &KvLayout, sequence: Sequence<'_>) -> Result<()> {
-    let needed = (sequence.len as usize).div_ceil(layout.block_size());
-    check_length("block table of a sequence", sequence.blocks.len(), needed)?;
-    check_length("block table row", row.len(), needed)?;
-    for (entry, &block) in row.iter_mut().zip(&sequence.blocks[..needed]) {
-        check_index("block", i64::from(block), layout.blocks())?;
-        *entry = i32::try_from(block).map_err(|_| Error::OutOfRange {
-            what: "block",
-            found: i64::from(block),
-            limit: layout.blocks(),
-        })?;
-    }
-    Ok(())
+/// A block's number as kernels read it, if the pool has it.
+pub(crate) fn block_number(layout: &KvLayout, block: u32) -> Result<i32> {
+    check_index("block", i64::from(block), layout.blocks())?;
+    i32::try_from(block).map_err(|_| Error::OutOfRange {
+        what: "block",
+        found: i64::from(block),
+        limit: layout.blocks(),
+    })
 }

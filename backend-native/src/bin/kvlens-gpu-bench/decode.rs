@@ -1,7 +1,7 @@
 //! Decode attention on the nine shapes of the FlashInfer baseline.
 
 use half::f16;
-use kvlens_native::cuda::{DecodeBatch, Gpu, KvLayout, Queries, Result, Sequence, decode};
+use kvlens_native::cuda::{Attention, DecodeBatch, Gpu, KvLayout, Result, Sequence, Tensors, decode};
 
 use crate::{clock::replayed, fill::Fill};
 
@@ -85,10 +85,9 @@ fn measure(gpu: &Gpu, lens: &[u32], copies: usize, fill: &mut Fill) -> Result<f6
     let q = fill.device(gpu, lens.len() * Q_HEADS * HEAD_DIM)?;
     let mut out = gpu.zeros::<f16>(lens.len() * Q_HEADS * HEAD_DIM)?;
     let order = fill.permutation(total * copies);
-    let widest = counts.iter().copied().max().unwrap_or(1);
     let mut batches = Vec::with_capacity(copies);
     for blocks in order.chunks_exact(total) {
-        let mut batch = DecodeBatch::try_new::<f16>(gpu, layout, Q_HEADS, lens.len(), widest)?;
+        let mut batch = DecodeBatch::try_new(gpu, layout, Q_HEADS, lens.len(), total)?;
         let mut rest = blocks;
         let sequences: Vec<Sequence<'_>> = lens
             .iter()
@@ -99,18 +98,24 @@ fn measure(gpu: &Gpu, lens: &[u32], copies: usize, fill: &mut Fill) -> Result<f6
                 Sequence { len, blocks: mine }
             })
             .collect();
-        batch.update(gpu, &sequences)?;
+        batch.update(gpu, sequences.iter().copied())?;
         batches.push(batch);
     }
-    let rows = q.as_view();
+    let (queries, layer) = (q.as_view(), pool.as_view());
     let seconds = replayed(gpu, || {
         for batch in &batches {
-            let queries = Queries {
-                rows: &rows,
+            let mut rows = out.as_view_mut();
+            let tensors = Tensors::Narrow {
+                queries: &queries,
+                out: &mut rows,
+            };
+            let mut call = Attention {
+                tensors,
                 stride: Q_HEADS * HEAD_DIM,
+                first_row: 0,
                 scale: 0.088_388_35,
             };
-            decode(gpu, batch, queries, &pool.as_view(), &mut out.as_view_mut())?;
+            decode(gpu, batch, &mut call, &layer)?;
         }
         Ok(())
     })?;

@@ -49,7 +49,7 @@ fn run(gpu: &Gpu) -> Result<()> {
         info.name, info.driver.0, info.driver.1
     );
     let start = Instant::now();
-    gpu.warm_up::<f16>(&KvLayout::try_new(1, 1, 16, 1, 128)?)?;
+    gpu.warm_up::<f16>(&KvLayout::try_new(1, 1, 16, 1, 128)?, false)?;
     println!("kernels loaded in {} ms", start.elapsed().as_millis());
     let mut fill = Fill::new(7);
     let ceiling = moves::copy_ceiling(gpu, &mut fill)?;

@@ -1,7 +1,9 @@
 //! Prefill attention: time and arithmetic rate.
 
 use half::f16;
-use kvlens_native::cuda::{Chunk, Gpu, KvLayout, PrefillBatch, PrefillSequence, Queries, Result, prefill};
+use kvlens_native::cuda::{
+    Attention, Chunk, Gpu, KvLayout, PrefillBatch, PrefillRoom, PrefillSequence, Result, Tensors, prefill,
+};
 
 use crate::{clock::replayed, fill::Fill};
 
@@ -42,20 +44,33 @@ fn measure(gpu: &Gpu, fill: &mut Fill, seqs: usize, chunk: Chunk) -> Result<(f64
     let q = fill.device(gpu, seqs * new * row)?;
     let mut out = gpu.zeros::<f16>(seqs * new * row)?;
     let order = fill.permutation(seqs * each);
-    let sequences: Vec<_> = order
-        .chunks_exact(each)
-        .map(|blocks| PrefillSequence { chunk, blocks })
-        .collect();
-    let mut batch = PrefillBatch::try_new(gpu, layout, Q_HEADS, seqs, each, seqs * new)?;
-    batch.update(gpu, &sequences)?;
-    let rows = q.as_view();
+    let room = PrefillRoom {
+        seqs,
+        blocks: seqs * each,
+        tokens: seqs * new,
+        wide: false,
+    };
+    let mut batch = PrefillBatch::try_new(gpu, layout, Q_HEADS, room)?;
+    batch.update(
+        gpu,
+        order
+            .chunks_exact(each)
+            .map(|blocks| PrefillSequence { chunk, blocks }),
+    )?;
+    let (queries, layer) = (q.as_view(), pool.as_view());
     let seconds = replayed(gpu, || {
-        let queries = Queries {
-            rows: &rows,
+        let mut rows = out.as_view_mut();
+        let tensors = Tensors::Narrow {
+            queries: &queries,
+            out: &mut rows,
+        };
+        let mut call = Attention {
+            tensors,
             stride: row,
+            first_row: 0,
             scale: 0.088_388_35,
         };
-        prefill(gpu, &batch, queries, &pool.as_view(), &mut out.as_view_mut())
+        prefill(gpu, &batch, &mut call, &layer)
     })?;
     let pairs = seqs as f64 * (new as f64 * context as f64 + new as f64 * (new as f64 + 1.0) / 2.0);
     Ok((seconds, pairs * (4 * row) as f64))

@@ -1,12 +1,13 @@
 //! Decode and prefill attention on random ragged batches.
 
+use cudarc::driver::CudaSlice;
 use kvlens_native::cuda::{
-    Chunk, DecodeBatch, Element, Gpu, KvLayout, PrefillBatch, PrefillSequence, Queries, Result, Sequence,
-    StepGraph, decode, prefill,
+    Attention, Chunk, DecodeBatch, Element, Gpu, KvLayout, PrefillBatch, PrefillRoom, PrefillSequence,
+    Result, Selection, Sequence, SplitRows, StepGraph, Tensors, decode, prefill, split,
 };
 
 use crate::{
-    data::{Random, poison, relative_error, widen},
+    data::{Random, poison, relative_error, relative_norm, widen},
     reference::{Layer, Row, attend_all},
     report::Report,
 };
@@ -91,117 +92,205 @@ fn lengths(random: &mut Random) -> Vec<u32> {
     lens
 }
 
-/// Checks decode for every dtype-independent shape.
-pub(crate) fn check_decode<T: Element>(gpu: &Gpu, random: &mut Random, report: &mut Report) -> Result<()> {
-    for dim in KvLayout::HEAD_DIMS {
-        for (case, (q_heads, kv_heads)) in HEADS.into_iter().enumerate() {
-            let block_size = BLOCK_SIZES[case % BLOCK_SIZES.len()];
-            decode_case::<T>(gpu, random, report, (q_heads, kv_heads, dim, block_size))?;
-        }
-    }
-    for block_size in BLOCK_SIZES {
-        decode_case::<T>(gpu, random, report, (32, 8, 128, block_size))?;
-    }
-    Ok(())
+/// Heads, head size and block size of a case.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    q_heads: usize,
+    kv_heads: usize,
+    dim: usize,
+    block_size: usize,
 }
 
-fn decode_case<T: Element>(
-    gpu: &Gpu,
-    random: &mut Random,
-    report: &mut Report,
-    (q_heads, kv_heads, dim, block_size): (usize, usize, usize, usize),
-) -> Result<()> {
+impl Shape {
+    fn kv_head(&self, q_head: usize) -> usize {
+        q_head / (self.q_heads / self.kv_heads)
+    }
+
+    fn row(&self) -> usize {
+        self.q_heads * self.dim
+    }
+
+    fn name(&self, kind: &str, dtype: &str) -> String {
+        let Self {
+            q_heads,
+            kv_heads,
+            dim,
+            block_size,
+        } = self;
+        format!("{kind} {dtype} {q_heads}/{kv_heads} heads, size {dim}, block {block_size}")
+    }
+}
+
+/// Every head size with every grouping, block sizes in turn; and every block size.
+fn shapes() -> impl Iterator<Item = Shape> {
+    let grouped = KvLayout::HEAD_DIMS.into_iter().flat_map(|dim| {
+        HEADS.into_iter().zip(BLOCK_SIZES.into_iter().cycle()).map(
+            move |((q_heads, kv_heads), block_size)| Shape {
+                q_heads,
+                kv_heads,
+                dim,
+                block_size,
+            },
+        )
+    });
+    let blocks = BLOCK_SIZES.map(|block_size| Shape {
+        q_heads: 32,
+        kv_heads: 8,
+        dim: 128,
+        block_size,
+    });
+    grouped.chain(blocks)
+}
+
+/// Checks of [`check_decode`] or of [`check_prefill`], for one type.
+pub(crate) const SHAPES: usize = KvLayout::HEAD_DIMS.len() * HEADS.len() + BLOCK_SIZES.len();
+
+/// Queries in both precisions, and where the results go.
+struct Rows<T> {
+    stride: usize,
+    plain: Vec<f32>,
+    narrow: CudaSlice<T>,
+    wide: CudaSlice<f32>,
+    out: CudaSlice<T>,
+    wide_out: SplitRows,
+}
+
+impl<T: Element> Rows<T> {
+    fn random(gpu: &Gpu, random: &mut Random, shape: &Shape, rows: usize) -> Result<Self> {
+        let stride = shape.row() + 16;
+        let narrow = random.tensor::<T>(rows * stride);
+        let plain = widen(&narrow);
+        let mut wide_out = SplitRows::try_new(gpu, rows, shape.row())?;
+        let poisoned = gpu.upload(&vec![f32::NAN; rows * shape.row()])?;
+        split(
+            gpu,
+            &poisoned.as_view(),
+            &Selection {
+                rows,
+                indices: None,
+                normalize: false,
+            },
+            &mut wide_out,
+        )?;
+        Ok(Self {
+            stride,
+            narrow: gpu.upload(&narrow)?,
+            wide: gpu.upload(&plain)?,
+            plain,
+            out: gpu.upload(&poison::<T>(rows * shape.row()))?,
+            wide_out,
+        })
+    }
+
+    /// Calls `run` with 16-bit queries.
+    fn narrow(
+        &mut self,
+        dim: usize,
+        run: impl FnOnce(&mut Attention<'_, '_, T>) -> Result<()>,
+    ) -> Result<()> {
+        let (queries, mut out) = (self.narrow.as_view(), self.out.as_view_mut());
+        let tensors = Tensors::Narrow {
+            queries: &queries,
+            out: &mut out,
+        };
+        run(&mut Attention {
+            tensors,
+            stride: self.stride,
+            first_row: 0,
+            scale: scale(dim),
+        })
+    }
+
+    /// Calls `run` with f32 queries.
+    fn wide(&mut self, dim: usize, run: impl FnOnce(&mut Attention<'_, '_, T>) -> Result<()>) -> Result<()> {
+        let queries = self.wide.as_view();
+        let tensors = Tensors::Wide {
+            queries: &queries,
+            out: &mut self.wide_out,
+        };
+        run(&mut Attention {
+            tensors,
+            stride: self.stride,
+            first_row: 0,
+            scale: scale(dim),
+        })
+    }
+
+    fn query(&self, shape: &Shape, row: usize, head: usize) -> &[f32] {
+        let at = row * self.stride + head * shape.dim;
+        &self.plain[at..at + shape.dim]
+    }
+}
+
+/// The bound of the kernels with f32 queries: the halves of a split keep 22 bits, or 16.
+fn wide_bound<T: Element>() -> f64 {
+    if T::NAME == "bf16" { 5e-5 } else { 5e-6 }
+}
+
+/// Checks decode on random ragged batches.
+pub(crate) fn check_decode<T: Element>(gpu: &Gpu, random: &mut Random, report: &mut Report) -> Result<()> {
+    shapes().try_for_each(|shape| decode_case::<T>(gpu, random, report, shape))
+}
+
+fn decode_case<T: Element>(gpu: &Gpu, random: &mut Random, report: &mut Report, shape: Shape) -> Result<()> {
     let lens = lengths(random);
-    let batch = Batch::<T>::random(random, kv_heads, dim, block_size, lens);
-    let stride = q_heads * dim + 16;
-    let q = random.tensor::<T>(batch.lens.len() * stride);
-    let mut state = DecodeBatch::try_new::<T>(gpu, batch.layout, q_heads, batch.lens.len(), 300)?;
-    let sequences: Vec<_> = batch
+    let batch = Batch::<T>::random(random, shape.kv_heads, shape.dim, shape.block_size, lens);
+    let mut state = DecodeBatch::try_new(gpu, batch.layout, shape.q_heads, batch.lens.len(), 1000)?;
+    let sequences = batch
         .lens
         .iter()
         .zip(&batch.blocks)
-        .map(|(&len, blocks)| Sequence { len, blocks })
-        .collect();
-    state.update(gpu, &sequences)?;
-    let (q_gpu, pool_gpu) = (gpu.upload(&q)?, gpu.upload(&batch.pool)?);
-    let mut out_gpu = gpu.upload(&poison::<T>(batch.lens.len() * q_heads * dim))?;
-    let rows = q_gpu.as_view();
-    let queries = Queries {
-        rows: &rows,
-        stride,
-        scale: scale(dim),
-    };
-    decode(
-        gpu,
-        &state,
-        queries,
-        &pool_gpu.as_view(),
-        &mut out_gpu.as_view_mut(),
-    )?;
-    let found = gpu.download(&out_gpu)?;
+        .map(|(&len, blocks)| Sequence { len, blocks });
+    state.update(gpu, sequences)?;
+    let pool = gpu.upload(&batch.pool)?;
+    let layer = pool.as_view();
+    let mut rows = Rows::<T>::random(gpu, random, &shape, batch.lens.len())?;
+    rows.narrow(shape.dim, |call| decode(gpu, &state, call, &layer))?;
+    let found = gpu.download(&rows.out)?;
+    rows.wide(shape.dim, |call| decode(gpu, &state, call, &layer))?;
+    let wide = rows.wide_out.download(gpu, batch.lens.len())?;
     // The counters of split sequences must have returned to zero: a replayed graph runs on them.
     let graph = StepGraph::capture(gpu, || {
-        decode(
-            gpu,
-            &state,
-            queries,
-            &pool_gpu.as_view(),
-            &mut out_gpu.as_view_mut(),
-        )
+        rows.narrow(shape.dim, |call| decode(gpu, &state, call, &layer))
     })?;
     graph.replay()?;
     graph.replay()?;
-    let again = gpu.download(&out_gpu)?;
+    let again = gpu.download(&rows.out)?;
 
-    let wide = widen(&q);
-    let mut rows = Vec::new();
-    for (seq, &len) in batch.lens.iter().enumerate() {
-        for head in 0..q_heads {
-            let at = seq * stride + head * dim;
-            rows.push(batch.row(
+    let each = batch.lens.iter().enumerate().flat_map(|(seq, &len)| {
+        let (batch, rows, shape) = (&batch, &rows, &shape);
+        (0..shape.q_heads).map(move |head| {
+            batch.row(
                 seq,
-                head / (q_heads / kv_heads),
+                shape.kv_head(head),
                 len as usize,
-                &wide[at..at + dim],
-            ));
-        }
-    }
-    let expected = batch.attend(&rows);
-    let name = format!(
-        "decode {} {q_heads}/{kv_heads} heads, size {dim}, block {block_size}",
-        T::NAME
-    );
+                rows.query(shape, seq, head),
+            )
+        })
+    });
+    let expected = batch.attend(&each.collect::<Vec<_>>());
     let (busy, parts) = state.shares();
-    report.error(
-        &format!("{name}, {busy} CTAs, {parts} parts"),
-        relative_error(&found, &expected),
-        T::TOLERANCE,
-    );
+    let name = format!("{}, {busy} CTAs, {parts} parts", shape.name("decode", T::NAME));
+    report.error(&name, relative_error(&found, &expected), T::TOLERANCE);
     report.error(
         &format!("{name}, replayed"),
         relative_error(&again, &expected),
         T::TOLERANCE,
+    );
+    report.error(
+        &format!("{name}, wide"),
+        relative_norm(&wide, &expected),
+        wide_bound::<T>(),
     );
     Ok(())
 }
 
 /// Checks prefill: chunks with and without a cached prefix, of one token and of many.
 pub(crate) fn check_prefill<T: Element>(gpu: &Gpu, random: &mut Random, report: &mut Report) -> Result<()> {
-    for dim in KvLayout::HEAD_DIMS {
-        for (case, (q_heads, kv_heads)) in HEADS.into_iter().enumerate() {
-            let block_size = BLOCK_SIZES[case % BLOCK_SIZES.len()];
-            prefill_case::<T>(gpu, random, report, (q_heads, kv_heads, dim, block_size))?;
-        }
-    }
-    Ok(())
+    shapes().try_for_each(|shape| prefill_case::<T>(gpu, random, report, shape))
 }
 
-fn prefill_case<T: Element>(
-    gpu: &Gpu,
-    random: &mut Random,
-    report: &mut Report,
-    (q_heads, kv_heads, dim, block_size): (usize, usize, usize, usize),
-) -> Result<()> {
+fn prefill_case<T: Element>(gpu: &Gpu, random: &mut Random, report: &mut Report, shape: Shape) -> Result<()> {
     let mut chunks: Vec<Chunk> = (0..4)
         .map(|_| Chunk {
             context: random.between(0, 400),
@@ -219,51 +308,49 @@ fn prefill_case<T: Element>(
         },
     ]);
     let lens = chunks.iter().map(|c| c.context + c.tokens).collect();
-    let batch = Batch::<T>::random(random, kv_heads, dim, block_size, lens);
+    let batch = Batch::<T>::random(random, shape.kv_heads, shape.dim, shape.block_size, lens);
     let tokens: usize = chunks.iter().map(|c| c.tokens as usize).sum();
-    let stride = q_heads * dim + 8;
-    let q = random.tensor::<T>(tokens * stride);
-    let mut state = PrefillBatch::try_new(gpu, batch.layout, q_heads, chunks.len(), 300, tokens)?;
-    let sequences: Vec<_> = chunks
-        .iter()
-        .zip(&batch.blocks)
-        .map(|(&chunk, blocks)| PrefillSequence { chunk, blocks })
-        .collect();
-    state.update(gpu, &sequences)?;
-    let (q_gpu, pool_gpu) = (gpu.upload(&q)?, gpu.upload(&batch.pool)?);
-    let mut out_gpu = gpu.upload(&poison::<T>(tokens * q_heads * dim))?;
-    let queries = Queries {
-        rows: &q_gpu.as_view(),
-        stride,
-        scale: scale(dim),
-    };
-    prefill(
-        gpu,
-        &state,
-        queries,
-        &pool_gpu.as_view(),
-        &mut out_gpu.as_view_mut(),
-    )?;
-    let found = gpu.download(&out_gpu)?;
-
-    let wide = widen(&q);
-    let mut rows = Vec::new();
-    let mut row = 0;
-    for (seq, chunk) in chunks.iter().enumerate() {
-        for keys in chunk.context + 1..=chunk.context + chunk.tokens {
-            for head in 0..q_heads {
-                let at = row * stride + head * dim;
-                let kv_head = head / (q_heads / kv_heads);
-                rows.push(batch.row(seq, kv_head, keys as usize, &wide[at..at + dim]));
-            }
-            row += 1;
+    let pool = gpu.upload(&batch.pool)?;
+    let layer = pool.as_view();
+    let mut rows = Rows::<T>::random(gpu, random, &shape, tokens)?;
+    for wide in [false, true] {
+        let room = PrefillRoom {
+            seqs: chunks.len(),
+            blocks: 1000,
+            tokens,
+            wide,
+        };
+        let mut state = PrefillBatch::try_new(gpu, batch.layout, shape.q_heads, room)?;
+        let each = chunks.iter().zip(&batch.blocks);
+        state.update(
+            gpu,
+            each.map(|(&chunk, blocks)| PrefillSequence { chunk, blocks }),
+        )?;
+        if wide {
+            rows.wide(shape.dim, |call| prefill(gpu, &state, call, &layer))?;
+        } else {
+            rows.narrow(shape.dim, |call| prefill(gpu, &state, call, &layer))?;
         }
+        gpu.synchronize()?;
     }
-    let expected = batch.attend(&rows);
-    let name = format!(
-        "prefill {} {q_heads}/{kv_heads} heads, size {dim}, block {block_size}",
-        T::NAME
-    );
+    let found = gpu.download(&rows.out)?;
+    let wide = rows.wide_out.download(gpu, tokens)?;
+
+    let tokens = chunks.iter().enumerate().flat_map(|(seq, chunk)| {
+        (chunk.context + 1..=chunk.context + chunk.tokens).map(move |keys| (seq, keys as usize))
+    });
+    let each = tokens.enumerate().flat_map(|(row, (seq, keys))| {
+        let (batch, rows, shape) = (&batch, &rows, &shape);
+        (0..shape.q_heads)
+            .map(move |head| batch.row(seq, shape.kv_head(head), keys, rows.query(shape, row, head)))
+    });
+    let expected = batch.attend(&each.collect::<Vec<_>>());
+    let name = shape.name("prefill", T::NAME);
     report.error(&name, relative_error(&found, &expected), T::TOLERANCE);
+    report.error(
+        &format!("{name}, wide"),
+        relative_norm(&wide, &expected),
+        wide_bound::<T>(),
+    );
     Ok(())
 }

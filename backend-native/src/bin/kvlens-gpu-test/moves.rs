@@ -6,9 +6,14 @@ use kvlens_native::cuda::{
 
 use crate::{data::Random, report::Report};
 
+/// Block size, KV heads and head size of each case.
+const SHAPES: [(usize, usize, usize); 4] = [(16, 8, 128), (32, 3, 64), (64, 1, 256), (512, 2, 128)];
+/// Checks of [`check_moves`], for one type.
+pub(crate) const CHECKS: usize = 3 * SHAPES.len();
+
 /// Checks the moves of every block size.
 pub(crate) fn check_moves<T: Element>(gpu: &Gpu, random: &mut Random, report: &mut Report) -> Result<()> {
-    for (block_size, kv_heads, dim) in [(16, 8, 128), (32, 3, 64), (64, 1, 256), (512, 2, 128)] {
+    for (block_size, kv_heads, dim) in SHAPES {
         let layout = KvLayout::try_new(3, 12, block_size, kv_heads, dim)?;
         let shape = format!("{} block {block_size}, {kv_heads} heads of {dim}", T::NAME);
         report.equal(&format!("append {shape}"), append_case::<T>(gpu, random, layout)?);

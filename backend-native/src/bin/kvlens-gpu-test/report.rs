@@ -21,6 +21,11 @@ impl Report {
         self.line(holds, &format!("{name}: exact"));
     }
 
+    /// Checks so far.
+    pub(crate) fn count(&self) -> usize {
+        self.passed + self.failed
+    }
+
     fn line(&mut self, good: bool, text: &str) {
         if good {
             self.passed += 1;
