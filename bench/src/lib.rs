@@ -12,6 +12,8 @@ pub mod values;
 
 pub use values::Values;
 
+use core_affinity::CoreId;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Runs once over the values, and says how long the part that counts took.
@@ -68,7 +70,9 @@ impl Row {
 
 /// Binds the calling thread to a core, counted from the last one; where that can't be done, it stays free.
 pub fn pin(from_last: usize) {
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    // Asked once, because the answer holds only the cores that the caller is bound to.
+    static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
+    let cores = CORES.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default());
     if let Some(core) = cores.iter().rev().nth(from_last) {
         core_affinity::set_for_current(*core);
     }

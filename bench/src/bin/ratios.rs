@@ -43,7 +43,7 @@ fn report(rows: &[Row], reference: &str, rounds: usize) {
     let at = rows.iter().position(|row| row.name == reference).unwrap_or(0);
     let two: Vec<Vec<f64>> = rows
         .iter()
-        .map(|row| two_threads(row, &mine, &other, rounds / 3 + 1))
+        .map(|row| two_threads(row, &mine, &other, rounds))
         .collect();
     println!(
         "{:<52} {:>8} {:>8} {:>6} {:>8} {:>6}",

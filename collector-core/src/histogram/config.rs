@@ -29,6 +29,13 @@ impl Config {
         max_value_power: 44,
     };
 
+    /// Three buckets: what a model checker can walk.
+    #[cfg(all(test, loom))]
+    pub(crate) const MODEL: Self = Self {
+        grouping_power: 0,
+        max_value_power: 2,
+    };
+
     /// Makes a layout.
     ///
     /// # Errors

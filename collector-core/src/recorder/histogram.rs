@@ -355,3 +355,38 @@ impl HistogramWriter {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use loom::thread;
+
+    /// One thread records while another takes a delta. What it takes then, and what it takes afterwards, add up to what
+    /// was recorded, whatever the two see of each other meanwhile.
+    #[test]
+    fn deltas_add_up_whatever_the_reader_sees() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let cell = std::sync::Arc::new(HistogramCell::new());
+            let mut writer = HistogramWriter::of(cell.writer());
+            let recording = thread::spawn(move || {
+                writer.record(2);
+                writer.record(1);
+            });
+            let (mut first, mut rest) = (SparseHistogram::new(LAYOUT), SparseHistogram::new(LAYOUT));
+            cell.delta(&mut first);
+            recording.join().unwrap();
+            cell.delta(&mut rest);
+            assert!(first.sum() <= 3 && first.count() <= 2);
+            let mut all = SparseHistogram::new(LAYOUT);
+            all.merge(&first).unwrap();
+            all.merge(&rest).unwrap();
+            assert_eq!(
+                (all.count(), all.sum(), all.min(), all.max()),
+                (2, 3, Some(1), Some(2))
+            );
+            assert!(all.buckets().eq([(1, 1), (2, 1)]));
+        });
+    }
+}

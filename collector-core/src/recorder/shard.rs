@@ -24,12 +24,8 @@ use crate::histogram::Config;
 #[cfg(not(all(test, loom)))]
 pub(super) const LAYOUT: Config = Config::DEFAULT;
 
-/// Three buckets: what a model checker can walk.
 #[cfg(all(test, loom))]
-pub(super) const LAYOUT: Config = match Config::new(0, 2) {
-    Ok(config) => config,
-    Err(_) => Config::DEFAULT,
-};
+pub(super) const LAYOUT: Config = Config::MODEL;
 
 pub(super) const BUCKETS: usize = LAYOUT.buckets();
 

@@ -95,3 +95,34 @@ fn assign() -> usize {
     LEASE.with(|lease| lease.0.set(None));
     SHARED
 }
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// Two threads want the one free slot. Whoever has it adds without atomic additions, and nothing is lost, because a
+    /// slot's next holder sees all that the last one wrote.
+    #[test]
+    fn a_slots_next_holder_goes_on_from_the_last() {
+        loom::model(|| {
+            let pool = Arc::new((Pool(AtomicU64::new(1)), AtomicU64::new(0), AtomicU64::new(0)));
+            let add = |pool: &(Pool, AtomicU64, AtomicU64)| {
+                let (pool, own, shared) = pool;
+                let Some(slot) = pool.take() else {
+                    shared.fetch_add(1, Ordering::Relaxed);
+                    return;
+                };
+                own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+                pool.give_back(slot);
+            };
+            let there = pool.clone();
+            let other = thread::spawn(move || add(&there));
+            add(&pool);
+            other.join().unwrap();
+            let (_, own, shared) = &*pool;
+            assert_eq!(own.load(Ordering::Relaxed) + shared.load(Ordering::Relaxed), 2);
+        });
+    }
+}
