@@ -1,0 +1,224 @@
+//! What the command line says, with what a configuration file says underneath.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// Records what happens inside an LLM inference engine, and reads it back.
+#[derive(Debug, Parser)]
+#[command(name = "kvlens", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 all went well; 1 it failed, and the message says why; 2 the command line or the configuration is wrong; \
+3 the run went through but not everything could be recorded; 130 interrupted, and what was recorded is kept.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Replays requests on the built-in engine and records the run.
+    ///
+    /// Without arguments it runs a built-in workload (multi-turn conversations that share a prefix) on the CPU.
+    Run(Box<RunArgs>),
+    /// Makes runs whole that were cut off: turns what was flushed and not sealed into proper files.
+    Recover(DirArgs),
+    /// Shows what is in a run, or in every run of a directory.
+    Inspect(InspectArgs),
+    /// Lists every standard metric and what other systems call it.
+    Catalog(CatalogArgs),
+    /// Prints a shell's completion script.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Every option can also stand in the configuration file, with `_` for `-`.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RunArgs {
+    /// A request trace: Mooncake JSONL, Azure CSV or kvlens JSONL, told apart by content. The built-in workload without it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) trace: Option<PathBuf>,
+    /// The trace's format, where it should not be guessed.
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) trace_format: Option<String>,
+    /// Skip and count lines of the trace that can't be read, instead of stopping.
+    #[arg(long)]
+    pub(super) skip_bad_lines: bool,
+    /// What executes: `cpu` (a small real model) or `sim[:[Nx]GPU[:MODEL]]` (no tensors, a virtual clock), such as
+    /// `sim:h100` or `sim:4xh200:llama-3-70b` [default: cpu].
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) device: Option<String>,
+    /// Tokens of a KV block [default: 16].
+    #[arg(long, value_name = "TOKENS")]
+    pub(super) block_size: Option<u32>,
+    /// KV blocks of the pool [default: 4096].
+    #[arg(long, value_name = "BLOCKS")]
+    pub(super) kv_blocks: Option<u32>,
+    /// Blocks of the host pool that `--preempt swap` uses [default: as many as --kv-blocks].
+    #[arg(long, value_name = "BLOCKS")]
+    pub(super) host_blocks: Option<u32>,
+    /// Requests that run at once, at most [default: 256].
+    #[arg(long, value_name = "REQUESTS")]
+    pub(super) max_running: Option<u32>,
+    /// Tokens computed in a step, at most: longer prefills are cut into chunks [default: 8192].
+    #[arg(long, value_name = "TOKENS")]
+    pub(super) max_step_tokens: Option<u32>,
+    /// When requests arrive: `trace`, `burst` (all at once) or `closed:N` (N in flight) [default: trace; closed:16 for
+    /// the built-in workload].
+    #[arg(long, value_name = "ARRIVALS")]
+    pub(super) arrivals: Option<String>,
+    /// Speed of the trace's arrivals: 2 halves the time between them [default: 1].
+    #[arg(long, value_name = "FACTOR")]
+    pub(super) speed: Option<f64>,
+    /// Stop after this many requests.
+    #[arg(long, value_name = "REQUESTS")]
+    pub(super) limit: Option<u64>,
+    /// What happens to a request when blocks run out [default: recompute].
+    #[arg(long, value_name = "HOW")]
+    pub(super) preempt: Option<Preempt>,
+    /// Which requests run first [default: fcfs].
+    #[arg(long, value_name = "POLICY")]
+    pub(super) policy: Option<QueuePolicy>,
+    /// Keep no blocks for later requests with the same prefix.
+    #[arg(long)]
+    pub(super) no_prefix_caching: bool,
+    /// Seed of the built-in workload and model [default: 0].
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+    /// Directory that receives the run, as `run_id=ID` [default: runs].
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// File formats to write [default: parquet].
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
+    pub(super) write: Option<Vec<Format>>,
+    /// Time between samples, on the device's clock, such as 100ms; at least 1ms [default: 1s].
+    #[arg(long, value_name = "TIME")]
+    pub(super) interval: Option<String>,
+    /// Tables to record, or `all` or `none` [default: all].
+    #[arg(long, value_name = "TABLES", value_delimiter = ',')]
+    pub(super) tables: Option<Vec<String>>,
+    /// Record one block life in this many [default: 1].
+    #[arg(long, value_name = "N")]
+    pub(super) block_sample_every: Option<u32>,
+    /// The run's identifier [default: time and process].
+    #[arg(long, value_name = "ID")]
+    pub(super) run_id: Option<String>,
+    /// A TOML file with these options; what stands on the command line counts more.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub(super) config: Option<PathBuf>,
+    /// Print nothing but errors.
+    #[arg(long, short, conflicts_with = "json")]
+    pub(super) quiet: bool,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// How a request gives its blocks back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Preempt {
+    /// Its KV is thrown away and computed again.
+    Recompute,
+    /// Its KV moves to host memory and back.
+    Swap,
+}
+
+/// Who runs first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum QueuePolicy {
+    /// First come, first served.
+    Fcfs,
+    /// Lower priority numbers first.
+    Priority,
+}
+
+/// A file format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    /// Parquet parts, crash-safe.
+    Parquet,
+    /// CSV files.
+    Csv,
+    /// Arrow IPC files.
+    Arrow,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DirArgs {
+    /// A run, or a directory of runs.
+    pub(super) dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// A run, or a directory of runs.
+    pub(super) dir: PathBuf,
+    /// Show every column of every table too.
+    #[arg(long)]
+    pub(super) columns: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CatalogArgs {
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = CatalogFormat::Table)]
+    pub(super) format: CatalogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum CatalogFormat {
+    /// A table for the terminal.
+    Table,
+    /// Markdown.
+    Markdown,
+    /// JSON.
+    Json,
+}
+
+impl RunArgs {
+    /// Lays these options over others: what is set here counts more.
+    pub(super) fn over(self, under: Self) -> Self {
+        Self {
+            trace: self.trace.or(under.trace),
+            trace_format: self.trace_format.or(under.trace_format),
+            skip_bad_lines: self.skip_bad_lines || under.skip_bad_lines,
+            device: self.device.or(under.device),
+            block_size: self.block_size.or(under.block_size),
+            kv_blocks: self.kv_blocks.or(under.kv_blocks),
+            host_blocks: self.host_blocks.or(under.host_blocks),
+            max_running: self.max_running.or(under.max_running),
+            max_step_tokens: self.max_step_tokens.or(under.max_step_tokens),
+            arrivals: self.arrivals.or(under.arrivals),
+            speed: self.speed.or(under.speed),
+            limit: self.limit.or(under.limit),
+            preempt: self.preempt.or(under.preempt),
+            policy: self.policy.or(under.policy),
+            no_prefix_caching: self.no_prefix_caching || under.no_prefix_caching,
+            seed: self.seed.or(under.seed),
+            out: self.out.or(under.out),
+            write: self.write.or(under.write),
+            interval: self.interval.or(under.interval),
+            tables: self.tables.or(under.tables),
+            block_sample_every: self.block_sample_every.or(under.block_sample_every),
+            run_id: self.run_id.or(under.run_id),
+            config: self.config.or(under.config),
+            quiet: self.quiet || under.quiet,
+            json: self.json || under.json,
+        }
+    }
+}

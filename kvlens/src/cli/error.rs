@@ -1,0 +1,70 @@
+//! What ends a command early, and with which exit code.
+
+use kvlens_core::BoxError;
+use std::path::PathBuf;
+
+/// What ends a command early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// The command line or the configuration is wrong.
+    #[error("{option}")]
+    Usage {
+        /// The option, with its value.
+        option: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// The configuration file can't be read.
+    #[error("can't use the configuration file {}", path.display())]
+    Config {
+        path: PathBuf,
+        #[source]
+        source: BoxError,
+    },
+    /// It was tried and failed.
+    #[error("{what}")]
+    Failed {
+        what: String,
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl CliError {
+    pub(super) fn usage(option: &str, value: impl std::fmt::Display, source: impl Into<BoxError>) -> Self {
+        Self::Usage {
+            option: format!("--{option} {value}"),
+            source: source.into(),
+        }
+    }
+
+    pub(super) fn failed(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self::Failed {
+            what: what.into(),
+            source: source.into(),
+        }
+    }
+
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } | Self::Config { .. } => 2,
+            Self::Failed { .. } => 1,
+        }
+    }
+
+    /// The error and its causes on one line; a cause that only repeats the one above is left out.
+    pub(super) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            let line = inner.to_string();
+            if !text.ends_with(&line) {
+                text.push_str(": ");
+                text.push_str(&line);
+            }
+            cause = inner.source();
+        }
+        text
+    }
+}

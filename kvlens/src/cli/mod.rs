@@ -1,0 +1,76 @@
+//! The command line: parsing, dispatch, exit codes.
+
+mod args;
+mod catalog;
+mod config;
+mod error;
+mod inspect;
+mod number;
+mod plan;
+mod progress;
+mod recover;
+mod replay;
+mod stage;
+mod summary;
+
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use error::CliError;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// How a command that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Well,
+    /// The run went through, but not everything could be recorded.
+    Incomplete,
+    Interrupted,
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli.command) {
+        Ok(Outcome::Well) => ExitCode::SUCCESS,
+        Ok(Outcome::Incomplete) => ExitCode::from(3),
+        Ok(Outcome::Interrupted) => ExitCode::from(130),
+        Err(error) => {
+            // Nothing is left to be done about a closed stderr.
+            let _ = writeln!(std::io::stderr(), "kvlens: {}", error.chain());
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<Outcome, CliError> {
+    match command {
+        Command::Run(args) => replay::run(*args),
+        Command::Recover(args) => recover::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Catalog(args) => print(&catalog::render(args.format)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "kvlens", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// Prints to stdout; a reader that went away (`| head`) is no error.
+fn print(text: &str) -> Result<Outcome, CliError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::failed("print", error)),
+        _ => Ok(Outcome::Well),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,108 @@
+//! `kvlens recover`.
+
+use super::args::DirArgs;
+use super::error::CliError;
+use super::number::grouped;
+use super::{Outcome, print};
+use kvlens_schema::layout::{RunDir, find_runs};
+use kvlens_schema::recovery::Recovery;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+pub(super) fn run(args: &DirArgs) -> Result<Outcome, CliError> {
+    let mut found = Vec::new();
+    for dir in runs(&args.dir)? {
+        found.push((dir.clone(), recover(&dir)?));
+    }
+    if args.json {
+        let all: Value = found.iter().map(|(dir, formats)| as_json(dir, formats)).collect();
+        return print(&format!("{all:#}\n"));
+    }
+    print(
+        &found
+            .iter()
+            .map(|(dir, formats)| as_text(dir, formats))
+            .collect::<String>(),
+    )
+}
+
+/// The runs under a directory, or the directory itself when it is one.
+pub(super) fn runs(dir: &std::path::Path) -> Result<Vec<RunDir>, CliError> {
+    let runs = find_runs(dir).map_err(|error| CliError::failed("can't look for runs", error))?;
+    if runs.is_empty() {
+        let source = format!(
+            "{} holds no run: a run is a directory `run_id=…` with a run.json",
+            dir.display()
+        );
+        return Err(CliError::failed("nothing to do", source));
+    }
+    Ok(runs)
+}
+
+type Formats = Vec<(&'static str, Recovery)>;
+
+fn recover(dir: &RunDir) -> Result<Formats, CliError> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        CliError::failed(format!("can't recover {}", dir.path().display()), error)
+    };
+    let parquet = kvlens_parquet::recover(dir.path()).map_err(|error| failed(error.into()))?;
+    let arrow = kvlens_arrow::recover(dir.path()).map_err(|error| failed(error.into()))?;
+    let csv = kvlens_csv::recover(dir.path()).map_err(|error| failed(error.into()))?;
+    let all = [("parquet", parquet), ("arrow", arrow), ("csv", csv)];
+    Ok(all
+        .into_iter()
+        .filter(|(_, recovery)| !recovery.tables.is_empty())
+        .collect())
+}
+
+fn as_text(dir: &RunDir, formats: &Formats) -> String {
+    let mut out = format!("{}\n", dir.path().display());
+    for (format, recovery) in formats {
+        let state = if recovery.is_clean() {
+            "was whole"
+        } else {
+            "made whole"
+        };
+        // Writing to a String can't fail.
+        let _ = writeln!(out, "  {format}: {state}");
+        for (table, found) in &recovery.tables {
+            let torn = if found.torn_bytes > 0 {
+                format!(", {} torn bytes cut off", found.torn_bytes)
+            } else {
+                String::new()
+            };
+            let (rows, back) = (grouped(found.rows()), grouped(found.recovered_rows));
+            let _ = writeln!(
+                out,
+                "    {table:<9} {rows:>12} rows, {back} of them recovered{torn}"
+            );
+        }
+    }
+    if formats.is_empty() {
+        out.push_str("  no table\n");
+    }
+    out
+}
+
+fn as_json(dir: &RunDir, formats: &Formats) -> Value {
+    let table = |found: &kvlens_schema::recovery::TableRecovery| {
+        json!({
+            "rows": found.rows(),
+            "sealed_rows": found.sealed_rows,
+            "recovered_rows": found.recovered_rows,
+            "torn_bytes": found.torn_bytes,
+        })
+    };
+    let tables = |recovery: &Recovery| -> serde_json::Map<String, Value> {
+        recovery
+            .tables
+            .iter()
+            .map(|(name, found)| (name.clone(), table(found)))
+            .collect()
+    };
+    let formats: serde_json::Map<String, Value> = formats
+        .iter()
+        .map(|(format, recovery)| ((*format).to_owned(), Value::Object(tables(recovery))))
+        .collect();
+    json!({ "run": dir.path(), "formats": formats })
+}
