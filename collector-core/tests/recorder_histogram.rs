@@ -134,3 +134,20 @@ fn a_counts_overflow_saturates() {
     assert_eq!(sum.buckets().collect::<Vec<_>>(), [(5, u64::MAX), (7, 1)]);
     assert_eq!(sum.count(), u64::MAX);
 }
+
+proptest! {
+    #[test]
+    fn a_few_values_merged_into_many_are_recorded_in_all(
+        many in prop::collection::vec(0_u64..1_000_000, 500..2_000),
+        few in prop::collection::vec(0_u64..1_100_000, 1..8),
+    ) {
+        let of = |values: &[u64]| {
+            let mut histogram = SparseHistogram::new(Config::DEFAULT);
+            values.iter().for_each(|value| histogram.record(*value));
+            histogram
+        };
+        let mut merged = of(&many);
+        merged.merge(&of(&few)).unwrap();
+        prop_assert_eq!(merged, of(&[many, few].concat()));
+    }
+}

@@ -30,6 +30,9 @@ pub struct SparseHistogram {
 /// Buckets that [`SparseHistogram::merge`] looks at together.
 const RUN: usize = 8;
 
+/// How many times as many buckets a histogram must have as one merged into it for looking each of them up to pay.
+const FEW: usize = 8;
+
 impl Clone for SparseHistogram {
     fn clone(&self) -> Self {
         let mut copy = Self::new(self.config);
@@ -293,6 +296,9 @@ impl SparseHistogram {
             }
             return;
         }
+        if other.indices.len() * FEW <= self.indices.len() && self.add_known(other) {
+            return;
+        }
         let (mut left, mut right) = (self.indices.len(), other.indices.len());
         let mut to = left + self.missing(other);
         self.indices.resize(to, 0);
@@ -315,6 +321,23 @@ impl SparseHistogram {
         // What is left of this histogram's own buckets is in place; the other's may be left in front of all of them.
         self.indices[..right].copy_from_slice(&other.indices[..right]);
         self.counts[..right].copy_from_slice(&other.counts[..right]);
+    }
+
+    /// Adds a few buckets to many if all of them are here: an interval that is added to a run mostly finds them so.
+    fn add_known(&mut self, other: &Self) -> bool {
+        if other
+            .indices
+            .iter()
+            .any(|index| self.indices.binary_search(index).is_err())
+        {
+            return false;
+        }
+        for (index, count) in other.buckets() {
+            if let Ok(at) = self.indices.binary_search(&index) {
+                self.counts[at] = add(self.counts[at], count);
+            }
+        }
+        true
     }
 
     /// How many buckets another histogram has that this one has not.
