@@ -90,19 +90,34 @@ impl DecodeShape {
 
 /// Predicts the time of paged decode attention in one layer.
 pub fn attention_decode_time(shape: &DecodeShape, gpu: &GpuSpec) -> Duration {
-    let ns = read_ns(shape.bytes(), gpu)
-        + if shape.sequences == 0 {
-            0.0
-        } else {
-            ATTENTION_LATENCY_NS
-        };
-    Duration::from_nanos(super::time::to_ns(ns))
+    let latency = if shape.sequences == 0 {
+        0.0
+    } else {
+        ATTENTION_LATENCY_NS
+    };
+    Duration::from_nanos(super::time::to_ns(latency + ReadTime::new(gpu).ns(shape.bytes())))
 }
 
-/// The time of reading what lies scattered in memory, without the latency of a launch.
-pub(super) fn read_ns(bytes: f64, gpu: &GpuSpec) -> f64 {
-    let processors = f64::from(gpu.processors);
-    let share = bytes / (bytes + TAIL_HALF_BYTES_PER_PROCESSOR * processors);
-    let tail = TAIL_BYTES_PER_PROCESSOR * processors * share;
-    (bytes + tail) / (gpu.memory_bytes_per_s * READ_EFFICIENCY) * 1e9
+/// The time of reading what lies scattered in a GPU's memory, without the latency of a launch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReadTime {
+    ns_per_byte: f64,
+    tail_bytes: f64,
+    half_bytes: f64,
+}
+
+impl ReadTime {
+    pub(super) fn new(gpu: &GpuSpec) -> Self {
+        let processors = f64::from(gpu.processors);
+        Self {
+            ns_per_byte: 1e9 / (gpu.memory_bytes_per_s * READ_EFFICIENCY),
+            tail_bytes: TAIL_BYTES_PER_PROCESSOR * processors,
+            half_bytes: TAIL_HALF_BYTES_PER_PROCESSOR * processors,
+        }
+    }
+
+    #[inline]
+    pub(super) fn ns(&self, bytes: f64) -> f64 {
+        (bytes + self.tail_bytes * bytes / (bytes + self.half_bytes)) * self.ns_per_byte
+    }
 }

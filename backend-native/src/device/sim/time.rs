@@ -4,7 +4,7 @@
 //! sheet's figure. Parts follow one another on the device, so their times add up. All that depends on the model and the
 //! GPU is worked out once; a step costs a few multiplications.
 
-use super::attention::{ATTENTION_LATENCY_NS, READ_EFFICIENCY, read_ns};
+use super::attention::{ATTENTION_LATENCY_NS, READ_EFFICIENCY, ReadTime};
 use super::{GpuSpec, ModelSpec};
 
 /// The part of the stated throughput that large matrix products reach.
@@ -85,7 +85,7 @@ impl std::ops::Add for StepWork {
 /// A model on one or several GPUs: turns work into time.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeModel {
-    gpu: GpuSpec,
+    read: ReadTime,
     layers: f64,
     fixed_ns: f64,
     weights_ns: f64,
@@ -112,27 +112,27 @@ impl TimeModel {
         let kv_bytes = to_float(model.kv_bytes_per_token()) / kv_degree;
         let linear = to_float(model.linear_weights()) / degree;
         let logits = to_float(model.logit_weights()) / degree;
-        let read = 1e9 / (gpu.memory_bytes_per_s * READ_EFFICIENCY);
+        let ns_per_byte = 1e9 / (gpu.memory_bytes_per_s * READ_EFFICIENCY);
         let multiply = 2e9 / (gpu.flops * GEMM_EFFICIENCY);
         let reduces = if tensor_parallel > 1 { 2.0 * layers } else { 0.0 };
         let reduced_bytes = 2.0 * (degree - 1.0) / degree * f64::from(model.hidden) * element;
         let launches = layers * f64::from(KERNELS_PER_LAYER) * LAUNCH_NS;
         Self {
-            gpu: *gpu,
+            read: ReadTime::new(gpu),
             layers,
             fixed_ns: STEP_OVERHEAD_NS + launches + reduces * ALL_REDUCE_LATENCY_NS,
-            weights_ns: linear * element * read,
+            weights_ns: linear * element * ns_per_byte,
             linear_ns_per_token: linear * multiply,
-            logits_ns: logits * element * read,
+            logits_ns: logits * element * ns_per_byte,
             logits_ns_per_token: logits * multiply,
             pair_ns: layers * f64::from(model.heads) / degree * f64::from(model.head_size) * 2.0 * 2e9
                 / (gpu.flops * PREFILL_ATTENTION_EFFICIENCY),
             layer_kv_bytes: kv_bytes / layers,
-            kv_write_ns_per_token: kv_bytes * read,
+            kv_write_ns_per_token: kv_bytes * ns_per_byte,
             all_reduce_ns_per_token: reduces * reduced_bytes * 1e9
                 / (gpu.peer_bytes_per_s * PEER_LINK_EFFICIENCY),
             host_ns_per_byte: 1e9 / (gpu.host_bytes_per_s * HOST_LINK_EFFICIENCY),
-            device_ns_per_byte: read,
+            device_ns_per_byte: ns_per_byte,
             kv_degree,
         }
     }
@@ -177,7 +177,7 @@ impl TimeModel {
         if work.decode_sequences == 0 {
             return 0.0;
         }
-        let read = read_ns(to_float(work.decode_context) * self.layer_kv_bytes, &self.gpu);
+        let read = self.read.ns(to_float(work.decode_context) * self.layer_kv_bytes);
         self.layers * (ATTENTION_LATENCY_NS + read)
     }
 
@@ -185,7 +185,7 @@ impl TimeModel {
         if work.prefill_sequences == 0 {
             return 0.0;
         }
-        let read = self.layers * read_ns(to_float(work.prefill_context) * self.layer_kv_bytes, &self.gpu);
+        let read = self.layers * self.read.ns(to_float(work.prefill_context) * self.layer_kv_bytes);
         let compute = to_float(work.prefill_pairs) * self.pair_ns;
         self.layers * ATTENTION_LATENCY_NS + read.max(compute)
     }
@@ -200,11 +200,13 @@ fn to_float(count: u64) -> f64 {
 }
 
 /// Rounds to whole nanoseconds; negative and NaN become 0, too large the largest.
+///
+/// Not by `round`, which is a call into the C library on processors of the baseline.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "float to integer casts saturate, which is what is wanted"
 )]
 pub(super) fn to_ns(ns: f64) -> u64 {
-    ns.round() as u64
+    (ns + 0.5) as u64
 }
