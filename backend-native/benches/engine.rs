@@ -8,9 +8,10 @@ use kvlens_core::{
     BlockRow, ManualClock, MetricId, Reading, RequestRow, Sink, SourceInfo, StatsSource, StepRow, Tables,
 };
 use kvlens_native::device::NullDevice;
+use kvlens_native::device::cpu::{CpuDevice, KvDtype};
 use kvlens_native::{
-    BlockHash, BlockHasher, BlockPool, Engine, EngineConfig, Lives, Prompt, Recording, RecordingOptions,
-    Request, Span,
+    BlockHash, BlockHasher, BlockPool, BuiltinModel, Engine, EngineConfig, Lives, Prompt, Recording,
+    RecordingOptions, Request, Span,
 };
 use std::hint::black_box;
 use std::sync::Arc;
@@ -159,7 +160,7 @@ fn block_pool(c: &mut Criterion) {
         pool
     };
     group.bench_function("allocate and name", |b| {
-        b.iter_batched(|| (), |()| filled(), BatchSize::LargeInput)
+        b.iter_batched(|| (), |()| filled(), BatchSize::LargeInput);
     });
     group.bench_function("look up, hit, release", |b| {
         b.iter_batched_ref(
@@ -204,9 +205,42 @@ fn hashing(c: &mut Criterion) {
     group.finish();
 }
 
+/// The CPU device with the built-in model: prefills, and decodes after a context.
+fn cpu(c: &mut Criterion) {
+    let mut group = c.benchmark_group("cpu");
+    group.throughput(Throughput::Elements(256));
+    let case = || {
+        let config = EngineConfig::new(16, 1_024);
+        let device = CpuDevice::boxed(Arc::new(BuiltinModel::default()), &config, KvDtype::F16);
+        let clock = Arc::new(ManualClock::new(0));
+        Engine::new(config, device, clock, Recording::off()).unwrap()
+    };
+    let run = |engine: &mut Engine, id: u64, prompt: u32, max_tokens: u32| {
+        let prompt = Prompt::spans([Span::new(id, prompt)]);
+        engine.add(Request::new(id, prompt, max_tokens)).unwrap();
+        while engine.has_work() {
+            black_box(engine.step().unwrap());
+        }
+    };
+    let mut id = 0;
+    group.bench_function("prefill of 256", |b| {
+        let mut engine = case();
+        b.iter(|| {
+            id += 1;
+            run(&mut engine, id, 256, 1);
+        });
+    });
+    group.bench_function("256 decodes after 256 cached", |b| {
+        let mut engine = case();
+        run(&mut engine, 0, 256, 1);
+        b.iter(|| run(&mut engine, 0, 257, 256));
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20);
-    targets = decode, admission, block_pool, hashing
+    targets = decode, admission, block_pool, hashing, cpu
 }
 criterion_main!(benches);

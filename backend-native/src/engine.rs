@@ -298,12 +298,8 @@ impl Engine {
 
     /// Works out what follows from an executed step; gives its counts, and starts new ones.
     fn complete(&mut self, times: StepTimes) -> StepCounts {
-        for at in 0..self.scheduler.plans.len() {
-            let plan = self.scheduler.plans[at];
-            self.scheduler.account(plan, times.end);
-        }
         self.observe_stall(times);
-        self.give_tokens(times);
+        self.complete_plans(times);
         let mut ended = std::mem::take(&mut self.ended);
         self.scheduler.end_running(&ended, times.end);
         for end in ended.drain(..) {
@@ -314,6 +310,34 @@ impl Engine {
             live.step(&mut self.scheduler, times, &self.output.times);
         }
         std::mem::take(&mut self.scheduler.counts)
+    }
+
+    /// Counts what was computed, and gives sequences their tokens.
+    fn complete_plans(&mut self, times: StepTimes) {
+        let scheduler = &mut self.scheduler;
+        let mut tokens = self.output.tokens.iter();
+        for at in 0..scheduler.plans.len() {
+            let plan = scheduler.plans[at];
+            scheduler.account(plan, times.end);
+            if !plan.sampled {
+                continue;
+            }
+            let Some(&token) = tokens.next() else { continue };
+            let output = scheduler.give(plan.slot, token);
+            let stall = scheduler.stall;
+            let timing = &mut scheduler.slab[plan.slot].timing;
+            let gap = timing.token(times.end, times.step, stall);
+            if let Some(live) = &mut self.recording {
+                live.token(timing.arrival, gap, times.end);
+            }
+            if let Some(reason) = output.finished {
+                self.ended.push(Ended {
+                    slot: plan.slot,
+                    reason,
+                });
+            }
+            self.outputs.push(output);
+        }
     }
 
     /// Adds up by how much prefills made this step longer for those that decode.
@@ -335,32 +359,6 @@ impl Engine {
         match self.output.decode_only_ns.or(self.decode_only_ns) {
             Some(without) => self.scheduler.stall.total_ns += took.saturating_sub(without),
             None => self.scheduler.stall.unknown += 1,
-        }
-    }
-
-    fn give_tokens(&mut self, times: StepTimes) {
-        let scheduler = &mut self.scheduler;
-        let mut tokens = self.output.tokens.iter();
-        for at in 0..scheduler.plans.len() {
-            let plan = scheduler.plans[at];
-            if !plan.sampled {
-                continue;
-            }
-            let Some(&token) = tokens.next() else { break };
-            let output = scheduler.give(plan.slot, token);
-            let stall = scheduler.stall;
-            let timing = &mut scheduler.slab[plan.slot].timing;
-            let gap = timing.token(times.end, times.step, stall);
-            if let Some(live) = &mut self.recording {
-                live.token(timing.arrival, gap, times.end);
-            }
-            if let Some(reason) = output.finished {
-                self.ended.push(Ended {
-                    slot: plan.slot,
-                    reason,
-                });
-            }
-            self.outputs.push(output);
         }
     }
 

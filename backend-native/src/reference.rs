@@ -97,6 +97,7 @@ pub fn attend(query: &[f32], keys: &[f32], values: &[f32], scores: &mut [f32], o
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these sums are exact")]
 mod tests {
     use super::*;
 

@@ -193,10 +193,10 @@ mod tests {
         let prompt = Prompt::spans([Span::new(1, 5), Span::new(2, 0), Span::new(3, 7)]);
         let mut whole = [0; 12];
         prompt.read(0, &mut whole);
-        for at in 0..12 {
+        for (at, token) in whole.iter().enumerate() {
             let mut one = [0];
             prompt.read(at, &mut one);
-            assert_eq!(one[0], whole[at], "position {at}");
+            assert_eq!(one[0], *token, "position {at}");
         }
         assert_eq!(prompt.len(), 12);
     }

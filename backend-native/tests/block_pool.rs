@@ -142,7 +142,7 @@ fn a_life_has_all_its_times() {
         life.reuse_gap_max_ns,
         life.reuse_gap_sum_ns,
     ]
-    .map(|gap| gap.get());
+    .map(kvlens_core::record::Opt64::get);
     assert_eq!(gaps, [Some(30), Some(40), Some(70)]);
     assert_eq!(life.prefix_hash.get(), Some(name(1).low()));
     assert_eq!(pool.lives_mut().take_gaps().collect::<Vec<_>>(), [30, 40]);

@@ -302,9 +302,9 @@ fn settings_that_can_not_be_are_refused() {
         let clock = Arc::new(ManualClock::new(0));
         let mut config = EngineConfig::new(4, 20);
         change(&mut config);
-        let mut scripted = scripted(0, &clock);
-        scripted.info = device;
-        match Engine::new(config, Box::new(scripted), clock, Recording::off()) {
+        let mut taken = scripted(0, &clock);
+        taken.info = device;
+        match Engine::new(config, Box::new(taken), clock, Recording::off()) {
             Err(Error::Config { setting, .. }) => setting,
             other => panic!("{other:?}"),
         }

@@ -188,6 +188,7 @@ impl Weights {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "equal bits are meant")]
 mod tests {
     use super::*;
 

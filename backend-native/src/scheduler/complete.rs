@@ -32,12 +32,10 @@ impl Scheduler {
         self.counts.recomputed_tokens += recomputed;
         self.counts.computed_prompt_tokens += new_prompt;
         if plan.decode {
-            self.counts.decode_requests += 1;
             self.counts.decode_tokens += plan.len;
             self.counts.decode_kv_tokens += u64::from(end);
         } else {
             sequence.timing.prefill_steps += 1;
-            self.counts.prefill_requests += 1;
             self.counts.prefill_tokens += plan.len;
             self.counts.prefill_kv_tokens += u64::from(end);
         }
@@ -126,6 +124,8 @@ impl Scheduler {
         self.end_running(&ended, now);
         self.pool.reset_cache(now);
         self.plans.clear();
+        self.counts.decode_requests = 0;
+        self.counts.prefill_requests = 0;
         ended
     }
 

@@ -193,8 +193,9 @@ impl Scheduler {
         self.swap_out.clear();
         self.copies.clear();
         self.swap_in.clear();
+        let before = self.counts.preempted();
         let budget = self.schedule_running(now);
-        if self.swap_out.is_empty() && self.counts.preempted() == 0 {
+        if self.counts.preempted() == before {
             self.admit_waiting(budget, now, step);
         }
     }
@@ -238,12 +239,15 @@ impl Scheduler {
         let start = sequence.computed;
         let sampled = start + tokens == sequence.tokens();
         let is_new = start >= sequence.computed_before;
+        let decode = sampled && is_new && tokens == 1 && !sequence.generated.is_empty();
+        self.counts.decode_requests += u32::from(decode);
+        self.counts.prefill_requests += u32::from(!decode);
         self.plans.push(Plan {
             slot,
             start,
             len: tokens,
             sampled,
-            decode: sampled && is_new && tokens == 1 && !sequence.generated.is_empty(),
+            decode,
         });
     }
 }

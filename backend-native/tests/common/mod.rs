@@ -54,6 +54,7 @@ pub(crate) enum Event {
     Abort {
         which: usize,
     },
+    ResetCache,
     Steps {
         count: u32,
     },
@@ -81,7 +82,7 @@ pub(crate) fn events(with_aborts: bool) -> impl Strategy<Value = Vec<Event>> {
     });
     let steps = (1_u32..5).prop_map(|count| Event::Steps { count });
     let abort = (0_usize..16).prop_map(|which| Event::Abort { which });
-    let event = prop_oneof![6 => add, 2 => fork, 4 => steps, u32::from(with_aborts) => abort];
+    let event = prop_oneof![6 => add, 2 => fork, 4 => steps, u32::from(with_aborts) => abort, 1 => Just(Event::ResetCache)];
     prop::collection::vec(event, 1..32)
 }
 
@@ -351,6 +352,10 @@ impl Bench {
                         self.engine.audit().unwrap();
                         self.finished.push(*id);
                     }
+                }
+                Event::ResetCache => {
+                    self.engine.reset_prefix_cache();
+                    self.engine.audit().unwrap();
                 }
                 Event::Steps { count } => (0..*count).for_each(|_| self.step()),
             }
