@@ -32,8 +32,6 @@ macro_rules! row {
         }))
     };
 }
-#[cfg(feature = "peers")]
-pub(crate) use row;
 
 /// Every row.
 pub fn rows() -> Vec<Row> {

@@ -1,6 +1,5 @@
 //! Rows of other libraries.
 
-use super::row;
 use crate::values::COUNT;
 use crate::{Op, Row};
 use std::sync::Arc;
@@ -24,7 +23,9 @@ fn hdr() -> Vec<Row> {
         "hdrhistogram 2 digits (one thread only)",
         Histogram<u64>,
         make(),
-        |s, ns, _f| drop(s.record(ns))
+        |s, ns, _f| {
+            let _ = s.record(ns);
+        }
     );
     let sync = Arc::new(make().into_sync());
     let mut shared = vec![];
@@ -33,7 +34,9 @@ fn hdr() -> Vec<Row> {
         "hdrhistogram sync recorder, 2 digits",
         Recorder<u64>,
         sync.recorder(),
-        |s, ns, _f| drop(s.record(ns))
+        |s, ns, _f| {
+            let _ = s.record(ns);
+        }
     );
     rows.extend(shared.into_iter().map(Row::shared));
     rows

@@ -46,6 +46,11 @@ pub(super) struct Shard {
     buckets: [AtomicU64; BUCKETS],
 }
 
+const _: () = assert!(
+    align_of::<Shard>() == 128 && size_of::<Shard>() <= BUCKETS * 8 + 128,
+    "a shard shares no cache line, and spends one pair of them on what is not a bucket"
+);
+
 impl Shard {
     pub(super) fn new() -> Self {
         Self {
