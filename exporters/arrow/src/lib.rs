@@ -2,7 +2,7 @@
 //!
 //! - [`ArrowExporter`] writes one IPC file a table: `steps.arrow` and so on in the run's directory. pyarrow and Polars
 //!   map it into memory, `pandas.read_feather` reads it. While the run goes on the file is `_steps.arrow`: it has no
-//!   footer yet, and is a stream after its first eight bytes. [`recover`] completes the file of a killed run.
+//!   footer yet, and is a stream after its padded magic. [`recover`] completes the file of a killed run.
 //! - [`channel`] gives a program that embeds kvlens the record batches themselves, through a bounded queue.
 //!
 //! ```

@@ -8,11 +8,14 @@ use kvlens_core::record::Table;
 use kvlens_schema::recovery::{Recovery, TableRecovery};
 use kvlens_schema::{RunDir, SchemaError};
 use std::fs::{self, File};
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// What an IPC file has before it goes on as a stream: the magic, padded.
-const MAGIC_BYTES: u64 = 8;
+/// What an IPC file begins with: the magic, then zeros up to the writer's alignment, then a stream.
+const HEAD_BYTES: usize = 64;
+
+/// The first byte of every message of a stream.
+const CONTINUATION: u8 = 0xff;
 
 /// Turns every open file of a killed run into a complete one, up to the last whole record batch, and says how many rows
 /// each table has.
@@ -47,24 +50,36 @@ fn complete(open: &Path, sealed: &Path) -> Result<TableRecovery, ArrowExportErro
     let mut result = TableRecovery::default();
     let mut file = File::open(open).map_err(io("read", open))?;
     let size = file.metadata().map_err(io("read", open))?.len();
-    file.seek(SeekFrom::Start(MAGIC_BYTES))
-        .map_err(io("read", open))?;
     result.torn_bytes = size;
-    if let Ok(mut reader) = StreamReader::try_new(BufReader::new(file), None) {
-        let draft = sealed.with_extension("arrow.tmp");
-        remove(&draft)?;
-        let mut writer = IpcFile::create(draft, &reader.schema())?;
-        loop {
-            let whole = reader.get_mut().stream_position().map_err(io("read", open))?;
-            result.torn_bytes = size.saturating_sub(whole);
-            let Some(Ok(batch)) = reader.next() else { break };
-            result.recovered_rows += batch.num_rows() as u64;
-            writer.append(&batch)?;
-        }
-        writer.seal(sealed, true)?;
+    seek_stream(&mut file).map_err(io("read", open))?;
+    // A file without a whole schema stays: it holds nothing that we could read, and is not ours to throw away.
+    let Ok(mut reader) = StreamReader::try_new(BufReader::new(file), None) else {
+        return Ok(result);
+    };
+    let draft = sealed.with_extension("arrow.tmp");
+    remove(&draft)?;
+    let mut writer = IpcFile::create(draft, &reader.schema())?;
+    loop {
+        let whole = reader.get_mut().stream_position().map_err(io("read", open))?;
+        result.torn_bytes = size.saturating_sub(whole);
+        let Some(Ok(batch)) = reader.next() else { break };
+        result.recovered_rows += batch.num_rows() as u64;
+        writer.append(&batch)?;
     }
+    writer.seal(sealed, true)?;
     remove(open)?;
     Ok(result)
+}
+
+/// Moves to the first message.
+fn seek_stream(file: &mut File) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    file.by_ref().take(HEAD_BYTES as u64 + 1).read_to_end(&mut head)?;
+    let start = head
+        .iter()
+        .position(|byte| *byte == CONTINUATION)
+        .unwrap_or(head.len());
+    file.seek(SeekFrom::Start(start as u64)).map(|_| ())
 }
 
 fn remove(path: &Path) -> Result<(), ArrowExportError> {

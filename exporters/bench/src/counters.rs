@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub struct Counters {
     wall: Duration,
+    cpu_ns: u64,
 }
 
 /// What was measured.
@@ -14,6 +15,8 @@ pub struct Counters {
 pub struct Measured {
     /// Seconds spent in the pieces that count.
     pub seconds: f64,
+    /// Seconds that this thread was on a processor meanwhile: what other jobs on the machine can't inflate.
+    pub cpu_seconds: f64,
     /// The largest resident memory of the process so far, in MB.
     pub peak_mb: f64,
 }
@@ -21,9 +24,10 @@ pub struct Measured {
 impl Counters {
     /// Runs a piece that counts.
     pub fn count<T>(&mut self, piece: impl FnOnce() -> T) -> T {
-        let began = Instant::now();
+        let (began, cpu) = (Instant::now(), thread_cpu_ns());
         let value = piece();
         self.wall += began.elapsed();
+        self.cpu_ns += thread_cpu_ns().saturating_sub(cpu);
         value
     }
 
@@ -31,9 +35,18 @@ impl Counters {
     pub fn measured(&self) -> Measured {
         Measured {
             seconds: self.wall.as_secs_f64(),
+            cpu_seconds: Duration::from_nanos(self.cpu_ns).as_secs_f64(),
             peak_mb: peak_mb(),
         }
     }
+}
+
+fn thread_cpu_ns() -> u64 {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    stat.split_whitespace()
+        .next()
+        .and_then(|ns| ns.parse().ok())
+        .unwrap_or(0)
 }
 
 fn peak_mb() -> f64 {

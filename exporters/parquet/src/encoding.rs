@@ -24,6 +24,9 @@ use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 /// The share of a column's bytes that zstd has to save before it is used.
 pub const ZSTD_MUST_SAVE: f64 = 0.10;
 
+/// How many rows of the first row group are measured, at most.
+pub const MEASURED_ROWS: usize = 65_536;
+
 /// Rows of a page. Pages are decoded whole, and each starts the delta and the compressor anew.
 pub const PAGE_ROWS: usize = 65_536;
 
@@ -88,6 +91,18 @@ impl Plan {
             columns: columns.collect(),
             rows: 0,
         }
+    }
+
+    /// Measures every way of writing these rows and picks the smallest for each column.
+    ///
+    /// # Errors
+    /// [`ParquetError`](crate::ParquetError) when the rows can't be encoded.
+    pub fn measure(
+        schema: &arrow_schema::SchemaRef,
+        rows: &[arrow_array::RecordBatch],
+        options: &ParquetOptions,
+    ) -> Result<Self, crate::ParquetError> {
+        crate::part::choose(schema, rows, options, std::path::Path::new("measure"))
     }
 
     /// Picks for every column the smallest of its ways; `sizes[candidate][column]`.

@@ -1,6 +1,6 @@
 //! An open part: row groups in, a sealed Parquet file out.
 
-use crate::encoding::{CANDIDATES, ColumnSize, Plan};
+use crate::encoding::{CANDIDATES, ColumnSize, MEASURED_ROWS, Plan};
 use crate::error::ParquetError;
 use crate::journal::Journal;
 use crate::names::Name;
@@ -190,6 +190,14 @@ pub(crate) fn choose(
         source,
     };
     let columns = descriptor(schema).map_err(fail)?;
+    let mut rows = 0;
+    let measured = chunks.iter().take_while(|chunk| {
+        let before = rows;
+        rows += chunk.num_rows();
+        before < MEASURED_ROWS
+    });
+    let chunks: Vec<_> = measured.cloned().collect();
+    let chunks = chunks.as_slice();
     let sizes = (0..CANDIDATES).map(|candidate| measure(schema, &columns, candidate, chunks, options, path));
     let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
     let rows = chunks.iter().map(RecordBatch::num_rows).sum();

@@ -1,6 +1,6 @@
 //! One table: rows wait, become row groups, row groups become parts.
 
-use crate::encoding::Plan;
+use crate::encoding::{MEASURED_ROWS, Plan};
 use crate::error::ParquetError;
 use crate::group::Group;
 use crate::names::Name;
@@ -153,7 +153,7 @@ impl TableWriter {
         let schema = self.builder.schema();
         // A choice that rests on few rows is made anew once there are more.
         let plan = match self.plan.take() {
-            Some(plan) if rows < plan.rows().saturating_mul(2) => plan,
+            Some(plan) if rows.min(MEASURED_ROWS) < plan.rows().saturating_mul(2) => plan,
             _ => part::choose(schema, chunks, &self.options, &self.dir)?,
         };
         let opened = Part::create(&self.dir, self.number, schema, &plan, &self.options);

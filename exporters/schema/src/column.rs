@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Rows are appended in blocks of this many, so that a block's rows stay in the first-level cache while each column
 /// reads its field from them.
-pub(crate) const BLOCK: usize = 128;
+pub(crate) const BLOCK: usize = 64;
 
 /// Which values are there; nothing is kept until the first missing one.
 #[derive(Debug, Default)]
@@ -23,8 +23,8 @@ pub(crate) struct Validity {
 
 impl Validity {
     /// Appends up to [`BLOCK`] flags, the first in the lowest bit.
-    pub(crate) fn append(&mut self, mask: u128, rows: usize) {
-        let all = if rows >= BLOCK { u128::MAX } else { (1 << rows) - 1 };
+    pub(crate) fn append(&mut self, mask: u64, rows: usize) {
+        let all = if rows >= BLOCK { u64::MAX } else { (1 << rows) - 1 };
         if mask == all && self.bits.is_none() {
             self.len += rows;
             return;
@@ -63,16 +63,17 @@ impl<T: ArrowNativeType + Default> Numbers<T> {
     pub(crate) fn extend(&mut self, rows: usize, values: impl Iterator<Item = T>) {
         self.reserve(rows);
         self.values.extend(values);
-        self.validity.append(u128::MAX >> (BLOCK - rows), rows);
+        self.validity
+            .append(u64::MAX >> (BLOCK - rows.clamp(1, BLOCK)), rows);
     }
 
     /// Appends a block of values that may be missing.
     pub(crate) fn extend_opt(&mut self, rows: usize, values: impl Iterator<Item = Option<T>>) {
         self.reserve(rows);
-        let mut mask = 0_u128;
+        let mut mask = 0_u64;
         let mut bit = 0_u32;
         self.values.extend(values.map(|value| {
-            mask |= u128::from(value.is_some()) << bit;
+            mask |= u64::from(value.is_some()) << bit;
             bit += 1;
             value.unwrap_or_default()
         }));
@@ -181,9 +182,9 @@ mod tests {
     #[test]
     fn nothing_missing_keeps_no_bits() {
         let mut numbers = Numbers::<u64>::default();
-        numbers.extend(BLOCK, 0..128);
+        numbers.extend(BLOCK, 0..64);
         numbers.extend(3, 0..3);
         let (values, nulls) = numbers.finish();
-        assert_eq!((values.len(), nulls), (131, None));
+        assert_eq!((values.len(), nulls), (67, None));
     }
 }

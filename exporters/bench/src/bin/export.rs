@@ -68,12 +68,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let measured = counters.measured();
     let bytes = size(&args.out)?;
     println!(
-        "{:<10} {:<9} threads {} rows {:>9} wall {:>6.2} s  {:>6.3} Mrows/s  {:>8.1} MB  {:>6.2} B/row  peak {:>5.0} MB",
+        "{:<10} {:<9} threads {} rows {:>9} wall {:>6.2} s  cpu {:>6.2} s  {:>6.3} Mrows/s  {:>8.1} MB  {:>6.2} B/row  peak {:>5.0} MB",
         args.format,
         args.table.name(),
         args.threads,
         args.rows,
         measured.seconds,
+        measured.cpu_seconds,
         per(args.rows, measured.seconds) / 1e6,
         per(bytes, 1e6),
         per(bytes, per(args.rows, 1.0)),
