@@ -40,7 +40,7 @@ pub struct Conversations {
 
 impl Conversations {
     /// Conversations unless set otherwise.
-    pub const DEFAULT_CONVERSATIONS: u32 = 48;
+    pub const DEFAULT_CONVERSATIONS: u32 = 32;
     /// Turns of a conversation unless set otherwise.
     pub const DEFAULT_TURNS: u32 = 5;
     /// Tokens of the system prompt unless set otherwise.
@@ -50,7 +50,7 @@ impl Conversations {
     /// Tokens of a reply unless set otherwise.
     pub const DEFAULT_REPLY_TOKENS: RangeInclusive<u32> = 16..=64;
     /// Nanoseconds between the beginnings of two conversations unless set otherwise, on average.
-    pub const DEFAULT_START_NS: u64 = 60_000_000;
+    pub const DEFAULT_START_NS: u64 = 80_000_000;
     /// Nanoseconds between two turns unless set otherwise, on average.
     pub const DEFAULT_TURN_NS: u64 = 600_000_000;
     /// Token ids lie below this unless set otherwise.
