@@ -7,7 +7,7 @@
 //! | `layout`, `table`, `plan` | the shape of the KV pool; block tables, checked; equal shares of a ragged batch |
 //! | `attention`, `decode`, `prefill`, `kv`, `swap`, `ops` | one typed launcher per kernel |
 //! | `device`, `step`, `weights` | the engine's device: the built-in model over these |
-//! | `graph`, `timing`, `nvml` | a step as one launch; times read later; power and energy |
+//! | `graph`, `timing`, `nvml`, `source` | a step as one launch; times read later; power, energy, memory as gauges |
 //!
 //! The driver library is opened at run time: this builds and links on machines without CUDA, and there
 //! [`Gpu::open`] returns [`Error::NoDriver`]. All work goes to one stream in order; swaps have a second one.
@@ -30,6 +30,7 @@ mod params;
 mod pinned;
 mod plan;
 mod prefill;
+mod source;
 mod step;
 mod swap;
 mod table;
@@ -52,6 +53,7 @@ pub use ops::{Linear, Selection, SplitRows, Then, argmax, split};
 pub use pinned::PinnedBuffer;
 pub use plan::Chunk;
 pub use prefill::{PrefillBatch, PrefillRoom, PrefillSequence, prefill};
+pub use source::GpuSource;
 pub use swap::{SwapArea, SwapPair};
 pub use table::Sequence;
 pub use timing::SpanTimer;

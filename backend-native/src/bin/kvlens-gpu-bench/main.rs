@@ -1,6 +1,6 @@
 //! Measures the kernels on a real GPU and prints Markdown tables.
 //!
-//! `kvlens-gpu-bench [decode] [moves] [prefill]`, all of them by default. Builds without CUDA, runs where the
+//! `kvlens-gpu-bench [decode] [moves] [prefill] [engine]`, all of them by default. Builds without CUDA, runs where the
 //! driver is; exit status 2 if there is no GPU.
 #![expect(
     clippy::cast_precision_loss,
@@ -12,14 +12,16 @@
 
 mod clock;
 mod decode;
+mod engine;
 mod fill;
 mod moves;
 mod prefill;
+mod spy;
 
 use std::{process::ExitCode, time::Instant};
 
 use half::f16;
-use kvlens_native::cuda::{Gpu, KvLayout, Result};
+use kvlens_native::cuda::{Gpu, KvLayout};
 
 use crate::fill::Fill;
 
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(gpu: &Gpu) -> Result<()> {
+fn run(gpu: &Gpu) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|a| a == name);
     let info = gpu.info();
@@ -62,6 +64,9 @@ fn run(gpu: &Gpu) -> Result<()> {
     }
     if wanted("prefill") {
         prefill::run(gpu, &mut fill)?;
+    }
+    if wanted("engine") {
+        engine::run()?;
     }
     Ok(())
 }
