@@ -73,11 +73,8 @@ impl Scheduler {
         sequence.computed_before = computed;
         sequence.cached_blocks = cached_blocks;
         sequence.blocks = blocks;
-        // Names of blocks that hold the replaced token would be wrong; there is none, as it is not computed.
+        // None of them holds the replaced token: it is not computed yet.
         sequence.hashes = hashes;
-        sequence
-            .hashes
-            .truncate((computed / self.config.block_size) as usize);
         sequence.timing.last_used = last_used;
         sequence.forked = true;
     }

@@ -55,6 +55,12 @@ pub(crate) enum Event {
         which: usize,
     },
     ResetCache,
+    /// A prompt that an earlier request's tokens begin with, or are.
+    Again {
+        which: usize,
+        keep: usize,
+        max_tokens: u32,
+    },
     Steps {
         count: u32,
     },
@@ -80,9 +86,14 @@ pub(crate) fn events(with_aborts: bool) -> impl Strategy<Value = Vec<Event>> {
         token,
         max_tokens,
     });
+    let again = (0_usize..16, 1_usize..60, 1_u32..14).prop_map(|(which, keep, max_tokens)| Event::Again {
+        which,
+        keep,
+        max_tokens,
+    });
     let steps = (1_u32..5).prop_map(|count| Event::Steps { count });
     let abort = (0_usize..16).prop_map(|which| Event::Abort { which });
-    let event = prop_oneof![6 => add, 2 => fork, 4 => steps, u32::from(with_aborts) => abort, 1 => Just(Event::ResetCache)];
+    let event = prop_oneof![6 => add, 2 => fork, 4 => steps, u32::from(with_aborts) => abort, 1 => Just(Event::ResetCache), 3 => again];
     prop::collection::vec(event, 1..32)
 }
 
@@ -353,6 +364,11 @@ impl Bench {
                         self.finished.push(*id);
                     }
                 }
+                Event::Again {
+                    which,
+                    keep,
+                    max_tokens,
+                } => self.add_again(*which, *keep, *max_tokens),
                 Event::ResetCache => {
                     self.engine.reset_prefix_cache();
                     self.engine.audit().unwrap();
@@ -362,6 +378,16 @@ impl Bench {
         }
         self.run_to_end();
         self.finish();
+    }
+
+    fn add_again(&mut self, which: usize, keep: usize, max_tokens: u32) {
+        let Some(which) = (which as u64).checked_rem(self.next_id) else {
+            return;
+        };
+        let mut prompt = self.prompts[&which].clone();
+        prompt.extend(&self.generated[&which]);
+        prompt.truncate(keep.min(LONGEST as usize - max_tokens as usize));
+        self.add(prompt, max_tokens, 0);
     }
 
     fn live(&self) -> Vec<u64> {
