@@ -1,0 +1,101 @@
+"""Runs scripts in a real vLLM: each in a process of its own, since vLLM allows one engine per process.
+
+The interpreter that runs pytest has the vLLM and the installed kvlens wheel; ``KVLENS_TEST_MODEL`` names the model.
+"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+#: What every script begins with.
+PREAMBLE = """
+import json, os, sys, time
+MODEL = os.environ["KVLENS_TEST_MODEL"]
+V0 = os.environ.get("VLLM_USE_V1") == "0"
+BASE = dict(model=MODEL, dtype="bfloat16", enable_prefix_caching=True, max_model_len=1024, max_num_seqs=64,
+            enforce_eager=True, seed=0, block_size=16 if V0 else 32, num_gpu_blocks_override=80 if V0 else 40)
+SHARED = "You are a helpful assistant. Answer the question below in one line. " * 6
+PROMPTS = [SHARED + "q %d" % i for i in range(12)]
+def sampling(tokens=60, **more):
+    from vllm import SamplingParams
+    return SamplingParams(max_tokens=tokens, temperature=0.0, ignore_eos=True, **more)
+def answer(**values):
+    print("ANSWER " + json.dumps(values), flush=True)
+"""
+
+
+def v0():
+    return os.environ.get("VLLM_USE_V1") == "0"
+
+
+def environment(**more):
+    given = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "OMP_NUM_THREADS": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING",
+    }
+    given.update(more)
+    return given
+
+
+class Script:
+    """A script that runs."""
+
+    def __init__(self, folder, body, **more):
+        self.path = folder / f"script-{time.monotonic_ns()}.py"
+        main = textwrap.indent(textwrap.dedent(body), "    ")
+        self.path.write_text(PREAMBLE + "\nif __name__ == '__main__':\n" + main)
+        self.process = subprocess.Popen(
+            [sys.executable, str(self.path)], env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, cwd=folder)
+
+    def wait(self, timeout=240):
+        try:
+            self.out, self.err = self.process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.out, self.err = self.process.communicate()
+            raise AssertionError(f"the script hangs\n{self.out[-3000:]}\n{self.err[-3000:]}") from None
+        self.code = self.process.returncode
+        return self
+
+    @property
+    def answer(self):
+        assert self.code == 0, f"exit {self.code}\n{self.out[-3000:]}\n{self.err[-6000:]}"
+        lines = [line for line in self.out.splitlines() if line.startswith("ANSWER ")]
+        return json.loads(lines[-1][len("ANSWER "):])
+
+
+def only_run(runs):
+    [found] = [path for path in runs.iterdir() if path.name.startswith("run_id=")]
+    return found
+
+
+def manifest(path):
+    return json.loads((path / "run.json").read_text())
+
+
+def parquet(path, table):
+    """Every sealed row of a table, as dictionaries."""
+    import pyarrow.parquet as pq
+
+    rows = []
+    for part in sorted((path / table).glob("part-*.parquet")):
+        rows += pq.read_table(part, partitioning=None).to_pylist()
+    return rows
+
+
+def text(path, table):
+    with open(path / f"{table}.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+only_v1 = pytest.mark.skipif(v0(), reason="of the V1 engine")
+only_v0 = pytest.mark.skipif(not v0(), reason="of the V0 engine")

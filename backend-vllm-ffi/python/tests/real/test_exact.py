@@ -1,0 +1,150 @@
+"""What is recorded equals what vLLM itself counted."""
+
+import pytest
+from real_vllm import manifest, only_run, only_v0, only_v1, parquet
+
+V1_SCRIPT = """
+    import kvlens
+    from vllm import LLM
+    llm = LLM(**BASE)
+    run = kvlens.attach(llm, out=os.environ["RUNS"], interval=0.2)
+    outputs = []
+    for _ in range(2):
+        outputs += llm.generate(PROMPTS, sampling(), use_tqdm=False)
+    own = {}
+    for metric in llm.get_metrics():
+        reason = metric.labels.get("finished_reason")
+        name = metric.name + ("/" + reason if reason else "")
+        if hasattr(metric, "value"):
+            own[name] = metric.value
+        elif hasattr(metric, "sum"):
+            own[name] = [metric.count, metric.sum]
+    run.close()
+    answer(own=own, figures=run.snapshot()["metrics"], path=run.path, requests={
+        o.request_id: [len(o.prompt_token_ids), len(o.outputs[0].token_ids), o.num_cached_tokens,
+                       o.outputs[0].finish_reason] for o in outputs})
+"""
+
+
+@only_v1
+@pytest.mark.parametrize("multiprocessing", ["0", "1"])
+def test_v1(run, runs, multiprocessing):
+    found = run(V1_SCRIPT, RUNS=str(runs), VLLM_ENABLE_V1_MULTIPROCESSING=multiprocessing).answer
+    own, figures = found["own"], found["figures"]
+    assert figures["prompt_tokens"] == own["vllm:prompt_tokens"]
+    assert figures["generation_tokens"] == own["vllm:generation_tokens"] == 24 * 60
+    assert figures["prefix_cache_queries"] == own["vllm:prefix_cache_queries"]
+    assert figures["prefix_cache_hits"] == own["vllm:prefix_cache_hits"] > 0
+    assert figures["preemptions_recompute"] == own["vllm:num_preemptions"] > 0
+    assert figures["requests_finished_length"] == own["vllm:request_success/length"] == 24
+    for name, theirs in (
+        ("time_to_first_token_ns", "vllm:time_to_first_token_seconds"),
+        ("inter_token_latency_ns", "vllm:inter_token_latency_seconds"),
+    ):
+        count, seconds = own[theirs]
+        assert figures[name]["count"] == count
+        assert abs(figures[name]["sum"] / 1e9 - seconds) < 1e-6
+    path = only_run(runs)
+    check_requests(path, found["requests"])
+    steps = parquet(path, "steps")
+    assert sum(row["generation_tokens"] for row in steps) == 24 * 60
+    assert sum(row["preemptions_recompute"] for row in steps) == own["vllm:num_preemptions"]
+    facts = manifest(path)
+    assert facts["clean_stop"] is True
+    assert facts["sources"][0]["engine_version"].startswith("0.")
+    assert "num_running_reqs" in facts["sources"][0]["attributes"]["vllm_SchedulerStats"]
+
+
+def check_requests(path, outputs):
+    rows = {row["request_id"].split("-")[0]: row for row in parquet(path, "requests")}
+    assert len(rows) == len(outputs)
+    for name, (prompt, generated, cached, reason) in outputs.items():
+        row = rows[name.split("-")[0]]
+        assert (row["prompt_tokens"], row["generation_tokens"]) == (prompt, generated)
+        assert row["finish_reason"] == reason
+        assert row["cached_prompt_tokens"] == cached
+        assert row["time_to_first_token_ns"] > 0 and row["e2e_latency_ns"] >= row["decode_time_ns"]
+
+
+@only_v0
+def test_v0(run, runs):
+    found = run("""
+        import kvlens
+        from vllm import LLM
+        from vllm.engine.metrics_types import StatLoggerBase
+        class Own(StatLoggerBase):
+            sums = {}
+            def log(self, stats):
+                for name in ("num_prompt_tokens_iter", "num_generation_tokens_iter", "num_preemption_iter"):
+                    self.sums[name] = self.sums.get(name, 0) + getattr(stats, name)
+                for name in ("time_to_first_tokens_iter", "time_per_output_tokens_iter", "time_e2e_requests"):
+                    count, total = self.sums.get(name, (0, 0.0))
+                    values = getattr(stats, name)
+                    self.sums[name] = (count + len(values), total + sum(values))
+                self.sums["hit_rate"] = stats.gpu_prefix_cache_hit_rate
+            def info(self, type, obj):
+                pass
+        llm = LLM(**BASE)
+        engine = llm.llm_engine
+        engine.add_logger("own", Own(local_interval=0.0, vllm_config=engine.vllm_config))
+        run = kvlens.attach(llm, out=os.environ["RUNS"], interval=0.2)
+        outputs = []
+        for _ in range(2):
+            outputs += llm.generate(PROMPTS, sampling(), use_tqdm=False)
+        run.close()
+        answer(own=Own.sums, figures=run.snapshot()["metrics"], requests={
+            o.request_id: [len(o.prompt_token_ids), len(o.outputs[0].token_ids), o.num_cached_tokens,
+                           o.outputs[0].finish_reason] for o in outputs})
+    """, RUNS=str(runs)).answer
+    own, figures = found["own"], found["figures"]
+    assert figures["prompt_tokens"] == own["num_prompt_tokens_iter"]
+    assert figures["generation_tokens"] == own["num_generation_tokens_iter"]
+    assert figures["preemptions_recompute"] == own["num_preemption_iter"]
+    assert figures["requests_finished_length"] == own["time_e2e_requests"][0] == 24
+    assert figures["vllm_v0_prefix_cache_hit_rate"] == own["hit_rate"] > 0
+    assert "prefix_cache_hits" not in figures, "V0 does not count them"
+    for name, theirs in (
+        ("time_to_first_token_ns", "time_to_first_tokens_iter"),
+        ("inter_token_latency_ns", "time_per_output_tokens_iter"),
+    ):
+        count, seconds = own[theirs]
+        assert figures[name]["count"] == count
+        assert abs(figures[name]["sum"] / 1e9 - seconds) < 1e-6
+    check_requests(only_run(runs), found["requests"])
+
+
+@only_v1
+def test_async_llm(run, runs):
+    found = run("""
+        import asyncio, kvlens
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+        async def go():
+            factory = kvlens.stat_logger(out=os.environ["RUNS"], interval=0.2)
+            engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**BASE), stat_loggers=[factory])
+            async def one(at):
+                async for output in engine.generate(PROMPTS[at], sampling(20), request_id="mine-%d" % at):
+                    last = output
+                return len(last.outputs[0].token_ids)
+            lengths = await asyncio.gather(*[one(at) for at in range(12)])
+            from kvlens._engines import session_of
+            session = session_of(engine.vllm_config)
+            engine.shutdown()
+            session.close()
+            return lengths, session.snapshot()["metrics"]
+        lengths, figures = asyncio.run(go())
+        import prometheus_client
+        page = {}
+        for family in prometheus_client.REGISTRY.collect():
+            for sample in family.samples:
+                page[sample.name] = page.get(sample.name, 0) + sample.value
+        answer(lengths=lengths, figures=figures, page={k: v for k, v in page.items() if k.startswith("vllm:")})
+    """, RUNS=str(runs), VLLM_ENABLE_V1_MULTIPROCESSING="1").answer
+    figures, page = found["figures"], found["page"]
+    assert figures["generation_tokens"] == sum(found["lengths"]) == page["vllm:generation_tokens_total"]
+    assert figures["prompt_tokens"] == page["vllm:prompt_tokens_total"]
+    assert figures["prefix_cache_hits"] == page["vllm:prefix_cache_hits_total"]
+    assert figures["inter_token_latency_ns"]["count"] == page["vllm:inter_token_latency_seconds_count"]
+    assert abs(figures["inter_token_latency_ns"]["sum"] / 1e9 - page["vllm:inter_token_latency_seconds_sum"]) < 1e-6
+    names = {row["request_id"] for row in parquet(only_run(runs), "requests")}
+    assert names == {f"mine-{at}" for at in range(12)}
