@@ -46,7 +46,7 @@ fn foreign_readers_agree() {
             "e2e_latency_ns": requests.iter().filter_map(|r| r.e2e_latency_ns.get()).sum::<u64>(),
             "monotonic_ns": requests.iter().map(|r| r.monotonic_ns).sum::<u64>(),
         }},
-        "steps": {"rows": ROWS, "sums": {
+        "steps": {"rows": ROWS, "above": {"step": [2_000, ROWS - 2_001], "energy_mj": [1_500, (1_501..ROWS).filter(|n| n % 3 != 0).count()]}, "sums": {
             "step": steps.iter().map(|s| s.step).sum::<u64>(),
             "energy_mj": steps.iter().filter_map(|s| s.energy_mj.get()).sum::<u64>(),
         }},

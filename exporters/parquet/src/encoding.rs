@@ -15,7 +15,7 @@
 //! (prompt lengths of a service).
 
 use crate::options::ParquetOptions;
-use parquet::arrow::add_encoded_arrow_schema_to_metadata;
+use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
@@ -138,11 +138,20 @@ impl Plan {
         let mut builder = WriterProperties::builder()
             .set_created_by(concat!("kvlens version ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_writer_version(WriterVersion::PARQUET_1_0)
-            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_statistics_enabled(EnabledStatistics::None)
             .set_offset_index_disabled(true)
             .set_data_page_row_count_limit(PAGE_ROWS)
             .set_write_batch_size(8_192)
             .set_dictionary_enabled(false);
+        let leaves = ArrowSchemaConverter::new().convert(schema)?;
+        for leaf in leaves.columns() {
+            // Integers get theirs from `statistics`; nobody looks for the extremes of a histogram's parts.
+            let integer = matches!(leaf.physical_type(), Type::INT32 | Type::INT64);
+            if !integer && leaf.path().parts().len() == 1 {
+                builder =
+                    builder.set_column_statistics_enabled(leaf.path().clone(), EnabledStatistics::Chunk);
+            }
+        }
         for (path, column) in &self.columns {
             let compression = if column.zstd {
                 zstd

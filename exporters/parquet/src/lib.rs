@@ -37,6 +37,7 @@ mod names;
 mod options;
 mod part;
 mod recover;
+mod statistics;
 mod stream;
 mod table;
 mod writer;

@@ -5,6 +5,7 @@ use crate::error::ParquetError;
 use crate::journal::Journal;
 use crate::names::Name;
 use crate::options::ParquetOptions;
+use crate::statistics;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use kvlens_schema::OutputFile;
@@ -320,7 +321,23 @@ impl<'a> Columns<'a> {
                 writer.write(leaf)?;
             }
         }
-        writers.into_iter().map(ArrowColumnWriter::close).collect()
+        let mut closed = writers
+            .into_iter()
+            .map(ArrowColumnWriter::close)
+            .collect::<Result<Vec<_>, _>>()?;
+        if let ([leaf], Some(found)) = (
+            closed.as_mut_slice(),
+            statistics::of(self.chunks.iter().map(|chunk| chunk.column(place))),
+        ) {
+            let close = leaf.close_mut();
+            close.metadata = close
+                .metadata
+                .clone()
+                .into_builder()
+                .set_statistics(found)
+                .build()?;
+        }
+        Ok(closed)
     }
 }
 
