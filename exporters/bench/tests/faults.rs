@@ -98,21 +98,21 @@ fn a_newer_manifest_is_refused_by_name_and_unknown_fields_are_not() {
 }
 
 /// A file system of a few megabytes, unmounted at the end.
-struct SmallDisk(PathBuf, tempfile::TempDir);
+struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// `None`, and a word about it, where this process may not mount.
     fn mount(megabytes: u32) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().to_path_buf();
+        let path = tempfile::tempdir().unwrap().keep();
         let size = format!("size={megabytes}m");
         let done = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
             .arg(&path)
             .output();
         if done.is_ok_and(|output| output.status.success()) {
-            return Some(Self(path, dir));
+            return Some(Self(path));
         }
+        let _ = fs::remove_dir(&path);
         eprintln!("skipped: mounting a small tmpfs is not allowed here; run as root to test a full disk");
         None
     }
@@ -121,6 +121,7 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = fs::remove_dir(&self.0);
     }
 }
 

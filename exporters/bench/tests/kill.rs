@@ -77,8 +77,7 @@ fn run_and_kill(out: &Path, seed: u64) -> u64 {
     child.kill().unwrap();
     child.wait().unwrap();
     listener.join().unwrap();
-    let flushed = *flushed.lock().unwrap();
-    flushed
+    *flushed.lock().unwrap()
 }
 
 fn recover(run: &Path) -> [Recovery; 3] {

@@ -24,6 +24,10 @@ use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 /// The share of a column's bytes that zstd has to save before it is used.
 pub const ZSTD_MUST_SAVE: f64 = 0.10;
 
+/// What a dictionary of numbers has to save, in bytes a value: looking every value up costs several times what any other
+/// encoding does.
+pub const DICTIONARY_MUST_SAVE: f64 = 0.1;
+
 /// How many rows of the first row group are measured, at most.
 pub const MEASURED_ROWS: usize = 65_536;
 
@@ -110,7 +114,19 @@ impl Plan {
         let picked = columns.columns().iter().enumerate().map(|(place, column)| {
             let ways = ColumnEncoding::candidates(column.physical_type());
             let sizes = sizes.iter().map(|sizes| sizes.get(place).copied());
-            (column.path().clone(), smallest(ways.into_iter().zip(sizes)))
+            let text = matches!(
+                column.physical_type(),
+                Type::BYTE_ARRAY | Type::FIXED_LEN_BYTE_ARRAY
+            );
+            let look_ups = if text {
+                0.0
+            } else {
+                DICTIONARY_MUST_SAVE * cost(rows)
+            };
+            (
+                column.path().clone(),
+                smallest(ways.into_iter().zip(sizes), look_ups),
+            )
         });
         Self {
             columns: picked.collect(),
@@ -170,7 +186,11 @@ impl Plan {
     }
 }
 
-fn smallest(ways: impl Iterator<Item = (Option<Encoding>, Option<ColumnSize>)>) -> ColumnEncoding {
+/// Picks the smallest way, with `look_ups` bytes on top of a dictionary.
+fn smallest(
+    ways: impl Iterator<Item = (Option<Encoding>, Option<ColumnSize>)>,
+    look_ups: f64,
+) -> ColumnEncoding {
     let mut best = ColumnEncoding {
         encoding: None,
         zstd: true,
@@ -178,9 +198,10 @@ fn smallest(ways: impl Iterator<Item = (Option<Encoding>, Option<ColumnSize>)>) 
     let mut least = f64::INFINITY;
     for (encoding, size) in ways {
         let Some(size) = size else { continue };
+        let extra = if encoding.is_none() { look_ups } else { 0.0 };
         for (zstd, cost) in [
-            (false, cost(size.encoded)),
-            (true, cost(size.compressed) / (1.0 - ZSTD_MUST_SAVE)),
+            (false, extra + cost(size.encoded)),
+            (true, extra + cost(size.compressed) / (1.0 - ZSTD_MUST_SAVE)),
         ] {
             if cost < least {
                 least = cost;
@@ -191,12 +212,9 @@ fn smallest(ways: impl Iterator<Item = (Option<Encoding>, Option<ColumnSize>)>) 
     best
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a column chunk is far below 2^53 bytes"
-)]
-fn cost(bytes: i64) -> f64 {
-    bytes as f64
+fn cost<N: TryInto<u32>>(amount: N) -> f64 {
+    // A column chunk of the measured rows is far below 4 GiB; one that is not is as bad as can be.
+    f64::from(amount.try_into().unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -207,10 +225,29 @@ mod tests {
     fn compression_must_earn_its_cost() {
         let way = |encoded, compressed| {
             let size = ColumnSize { encoded, compressed };
-            smallest([(Some(Encoding::DELTA_BINARY_PACKED), Some(size))].into_iter())
+            smallest(
+                [(Some(Encoding::DELTA_BINARY_PACKED), Some(size))].into_iter(),
+                0.0,
+            )
         };
         assert!(!way(100, 95).zstd);
         assert!(way(100, 80).zstd);
+    }
+
+    #[test]
+    fn a_dictionary_must_earn_its_look_ups() {
+        let size = |bytes| {
+            Some(ColumnSize {
+                encoded: bytes,
+                compressed: bytes,
+            })
+        };
+        let ways = || [(None, size(50)), (Some(Encoding::DELTA_BINARY_PACKED), size(55))].into_iter();
+        assert_eq!(smallest(ways(), 4.0).encoding, None);
+        assert_eq!(
+            smallest(ways(), 6.0).encoding,
+            Some(Encoding::DELTA_BINARY_PACKED)
+        );
     }
 
     #[test]
@@ -221,7 +258,7 @@ mod tests {
             (Some(Encoding::DELTA_BINARY_PACKED), size(40, 40)),
             (Some(Encoding::BYTE_STREAM_SPLIT), size(80, 39)),
         ];
-        let best = smallest(ways.into_iter());
+        let best = smallest(ways.into_iter(), 0.0);
         assert_eq!(
             best,
             ColumnEncoding {

@@ -1,13 +1,14 @@
-//! Exports made-up rows and says how fast: `export parquet|csv|arrow|arrow-table [rows] [threads] [number|random] [requests|samples] [out]`.
+//! Exports made-up rows and says how fast: `export FORMAT [rows] [threads] [number|random] [requests|samples] [out]`.
 //!
 //! Only the exporter's calls are timed, from typed rows to the finished files; making the rows is not. One line a run.
-//! `arrow-table` writes the same columns as one Arrow IPC file for the peers of `export_peers.py`.
+//! FORMAT is parquet, csv or arrow; plain-csv or plain-arrow for arrow-rs used plainly on the same columns (built by
+//! the same code, so the difference is in the writing); arrow-table writes the same columns as one Arrow IPC file for the peers of `export_peers.py`.
 
 use kvlens_arrow::{ArrowExporter, ArrowOptions};
 use kvlens_core::run::RunEnd;
 use kvlens_core::{Batch, Exporter, SourceIndex, Table};
 use kvlens_csv::{CsvExporter, CsvOptions};
-use kvlens_export_bench::{Counters, Ids, Requests, Samples, run_schema};
+use kvlens_export_bench::{Counters, Ids, Plain, Requests, Samples, run_schema};
 use kvlens_parquet::{ParquetExporter, ParquetOptions};
 use std::path::{Path, PathBuf};
 use std::{env, error::Error, fs};
@@ -55,7 +56,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     if args.format == "arrow-table" {
         return arrow_table(&args, &schema, next);
     }
-    let mut exporter = exporter(&args)?;
+    let mut exporter: Box<dyn Exporter> = match args.format.as_str() {
+        "plain-csv" => Box::new(Plain::csv(&args.out.join("plain.csv"), &schema)?),
+        "plain-arrow" => Box::new(Plain::ipc(&args.out.join("plain.arrow"), &schema, args.table)?),
+        _ => exporter(&args)?,
+    };
     let mut counters = Counters::default();
     counters.count(|| exporter.begin(&schema))?;
     let mut left = args.rows;
