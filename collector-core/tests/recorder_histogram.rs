@@ -155,3 +155,20 @@ proptest! {
         prop_assert_eq!(merged, of(&[many, few].concat()));
     }
 }
+
+#[test]
+fn extremes_that_contradict_the_buckets_are_mended() {
+    let config = Config::DEFAULT;
+    let one = |min, max| SparseHistogram::from_parts(config, 1_000, min, max, [(300, 1)]);
+    let (low, high) = config.range(300);
+    assert_eq!(
+        (one(u64::MAX, 0).min(), one(u64::MAX, 0).max()),
+        (Some(low), Some(high))
+    );
+    assert_eq!(
+        (one(0, u64::MAX).min(), one(0, u64::MAX).max()),
+        (Some(low), Some(high))
+    );
+    let p50 = one(u64::MAX, 0).quantile(0.5).unwrap();
+    assert_eq!((p50.low, p50.high), (low, high));
+}

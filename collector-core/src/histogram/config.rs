@@ -88,13 +88,15 @@ impl Config {
 
     /// The bucket of a value; values past [`max_value`](Self::max_value) share the last one.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "indices are below 2^26")]
     pub const fn index(self, value: u64) -> usize {
-        let value = if value > self.max_value() {
-            self.max_value()
-        } else {
-            value
-        };
+        let (index, last) = (self.index_or_past(value), self.buckets() - 1);
+        if index > last { last } else { index }
+    }
+
+    /// The bucket of a value, or an index past the last one for a value past [`max_value`](Self::max_value).
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "indices are below 2^27")]
+    pub(crate) const fn index_or_past(self, value: u64) -> usize {
         if self.max_value_power <= f64::MANTISSA_DIGITS as u8 {
             return self.index_by_float(value);
         }
@@ -104,15 +106,16 @@ impl Config {
         ((value >> shift) + ((shift as u64) << grouping)) as usize
     }
 
-    /// The bucket of a value that a float holds exactly: from 2^grouping power on, the float's exponent and the first bits
-    /// of its fraction, read as one number, count the buckets. Converting beats finding the highest bit on x86-64,
-    /// whose baseline has only `bsr` for that, eight micro-operations before AMD's Zen 4.
+    /// The bucket of a value by way of a float: from 2^grouping power on, its exponent and the first bits of its fraction,
+    /// read as one number, count the buckets. Converting beats finding the highest bit on x86-64, whose baseline has
+    /// only `bsr` for that, eight micro-operations before AMD's Zen 4. Values below 2^53 convert exactly; larger ones
+    /// may be rounded, and negative as `i64`, and are past the last bucket either way.
     #[inline]
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_possible_wrap,
         clippy::cast_precision_loss,
-        reason = "the value is below 2^53, so nothing is lost; signed, because x86-64 converts only that in one step"
+        reason = "stated in the documentation; signed, because x86-64 converts only that in one step"
     )]
     const fn index_by_float(self, value: u64) -> usize {
         let grouping = self.grouping_power as u64;

@@ -148,6 +148,10 @@ impl SparseHistogram {
         self.sum = sum;
         self.min = min.clamp(low.0, low.1);
         self.max = max.clamp(high.0, high.1);
+        if self.min > self.max {
+            // One bucket, and extremes that say nothing of it.
+            (self.min, self.max) = self.config.range(first as usize);
+        }
     }
 
     /// Empties it, keeping its memory.

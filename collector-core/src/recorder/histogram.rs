@@ -1,6 +1,6 @@
 //! Distributions.
 
-use super::shard::{BUCKETS, CHUNK, Extremes, LAYOUT, Shard, Totals};
+use super::shard::{BUCKETS, CHUNK, CHUNKS, Extremes, LAYOUT, Shard};
 use super::slot::{self, SHARED, SLOTS};
 use super::sync::{Ordering, fence, lock};
 use crate::histogram::{Quantile, SparseHistogram, rank};
@@ -23,20 +23,23 @@ struct Reader {
 
 #[derive(Debug)]
 struct Handed {
-    /// Records made, so that nothing is read when it has not changed.
-    made: u64,
     sum: u64,
     /// Of all values so far.
     extremes: Extremes,
+    /// Taken, but not handed over yet, because no bucket had come.
+    waiting: Extremes,
+    /// By chunk, so that a chunk in which nothing happened is passed over.
+    chunks: [u64; CHUNKS],
     counts: Box<[u64]>,
 }
 
 impl HistogramCell {
     pub(super) fn new() -> Self {
         let handed = Handed {
-            made: 0,
             sum: 0,
             extremes: Extremes::NONE,
+            waiting: Extremes::NONE,
+            chunks: [0; CHUNKS],
             counts: vec![0; BUCKETS].into(),
         };
         let writers = Vec::new();
@@ -68,7 +71,7 @@ impl HistogramCell {
         if slot == SHARED {
             shard.record_together(value);
         } else {
-            shard.record_alone(value, &mut shard.totals());
+            shard.record_alone(value, shard.sum());
         }
     }
 
@@ -77,31 +80,28 @@ impl HistogramCell {
         out.reset(LAYOUT);
         let Reader { writers, handed } = &mut *lock(&self.reader);
         let shards = Shards::new(&self.threads, writers);
-        let made = shards.made();
-        if made == handed.made {
-            return;
-        }
-        let extremes = shards.take_extremes();
-        handed.made = made;
+        let extremes = handed.waiting.join(shards.take_extremes());
         handed.extremes = handed.extremes.join(extremes);
-        let before = handed.counts.as_chunks_mut().0;
-        shards.walk(handed.extremes, |chunk, now| {
-            if let Some(before) = before.get_mut(chunk)
-                && before != now
-            {
-                let totals = *now;
-                for (now, before) in now.iter_mut().zip(before.iter()) {
-                    *now = now.wrapping_sub(*before);
-                }
-                *before = totals;
-                out.append_dense(chunk * CHUNK, now);
+        handed.waiting = extremes;
+        let mut totals = [0; CHUNK];
+        for chunk in handed.extremes.chunks() {
+            if shards.chunk_sum(chunk) == handed.chunks[chunk] {
+                continue;
             }
-        });
-        // A sum whose buckets are still to come waits for them.
+            shards.read_chunk(chunk, &mut totals);
+            let Some(before) = handed.counts.as_chunks_mut().0.get_mut(chunk) else {
+                continue;
+            };
+            let added = std::array::from_fn(|i| totals[i].wrapping_sub(before[i]));
+            *before = totals;
+            handed.chunks[chunk] = totals.iter().fold(0, |sum: u64, count| sum.wrapping_add(*count));
+            out.append_dense::<CHUNK>(chunk * CHUNK, &added);
+        }
+        // A sum and extremes whose buckets are still to come wait for them.
         if !out.is_empty() {
             let sum = shards.sum();
             out.close(sum.wrapping_sub(handed.sum), extremes.min, extremes.max);
-            handed.sum = sum;
+            (handed.sum, handed.waiting) = (sum, Extremes::NONE);
         }
     }
 
@@ -111,7 +111,11 @@ impl HistogramCell {
         let Reader { writers, handed } = &*lock(&self.reader);
         let shards = Shards::new(&self.threads, writers);
         let extremes = handed.extremes.join(shards.extremes());
-        shards.walk(extremes, |chunk, counts| out.append_dense(chunk * CHUNK, counts));
+        let mut counts = [0; CHUNK];
+        for chunk in extremes.chunks() {
+            shards.read_chunk(chunk, &mut counts);
+            out.append_dense(chunk * CHUNK, &counts);
+        }
         out.close(shards.sum(), extremes.min, extremes.max);
     }
 
@@ -120,7 +124,7 @@ impl HistogramCell {
         let Reader { writers, handed } = &*lock(&self.reader);
         let shards = Shards::new(&self.threads, writers);
         let extremes = handed.extremes.join(shards.extremes());
-        let mut sums = [0; BUCKETS / CHUNK];
+        let mut sums = [0; CHUNKS];
         let count = shards.chunk_sums(extremes, &mut sums);
         out.fill(None);
         if count == 0 {
@@ -186,11 +190,6 @@ impl<'a> Shards<'a> {
         threads.chain(self.writers.iter().map(Arc::as_ref))
     }
 
-    fn made(&self) -> u64 {
-        self.iter()
-            .fold(0, |made, shard| made.wrapping_add(shard.count()))
-    }
-
     fn extremes(&self) -> Extremes {
         self.iter()
             .fold(Extremes::NONE, |all, shard| all.join(shard.extremes()))
@@ -207,40 +206,40 @@ impl<'a> Shards<'a> {
         self.iter().fold(0, |sum, shard| sum.wrapping_add(shard.sum()))
     }
 
-    /// Adds up every chunk of buckets; returns the sum of all.
-    fn chunk_sums(&self, extremes: Extremes, sums: &mut [u64; BUCKETS / CHUNK]) -> u64 {
+    /// Adds up every chunk; returns the sum of all.
+    fn chunk_sums(&self, extremes: Extremes, sums: &mut [u64; CHUNKS]) -> u64 {
         let mut count = 0_u64;
         for chunk in extremes.chunks() {
-            let sum = self
-                .iter()
-                .fold(0, |sum: u64, shard| sum.wrapping_add(shard.chunk_sum(chunk)));
-            sums[chunk] = sum;
-            count = count.wrapping_add(sum);
+            sums[chunk] = self.chunk_sum(chunk);
+            count = count.wrapping_add(sums[chunk]);
         }
         count
+    }
+
+    /// Adds up a chunk.
+    #[inline]
+    fn chunk_sum(&self, chunk: usize) -> u64 {
+        self.iter()
+            .fold(0, |sum, shard| sum.wrapping_add(shard.chunk_sum(chunk)))
+    }
+
+    /// Reads the buckets of a chunk, added up over the shards.
+    #[inline]
+    fn read_chunk(&self, chunk: usize, counts: &mut [u64; CHUNK]) {
+        counts.fill(0);
+        self.iter().for_each(|shard| shard.add_to(chunk, counts));
     }
 
     /// Finds the bucket of a rank within a chunk.
     fn seek(&self, chunk: usize, rank: u64) -> usize {
         let mut counts = [0; CHUNK];
-        self.iter().for_each(|shard| shard.add_to(chunk, &mut counts));
+        self.read_chunk(chunk, &mut counts);
         let mut seen = 0_u64;
         let at = counts.iter().position(|count| {
             seen = seen.wrapping_add(*count);
             seen > rank
         });
         chunk * CHUNK + at.unwrap_or(0)
-    }
-
-    /// Adds up the buckets, a chunk at a time, over the range that values can lie in.
-    fn walk(&self, extremes: Extremes, mut visit: impl FnMut(usize, &mut [u64; CHUNK])) {
-        for chunk in extremes.chunks() {
-            let mut counts = [0; CHUNK];
-            for shard in self.iter() {
-                shard.add_to(chunk, &mut counts);
-            }
-            visit(chunk, &mut counts);
-        }
     }
 }
 
@@ -327,31 +326,28 @@ impl Histogram {
 #[derive(Debug)]
 pub struct HistogramWriter {
     shard: Option<Arc<Shard>>,
-    totals: Totals,
+    sum: u64,
 }
 
 impl HistogramWriter {
     pub(super) fn of(shard: Arc<Shard>) -> Self {
-        let totals = shard.totals();
+        let sum = shard.sum();
         Self {
             shard: Some(shard),
-            totals,
+            sum,
         }
     }
 
     /// Makes a handle that records nothing.
     pub const fn noop() -> Self {
-        Self {
-            shard: None,
-            totals: Totals::NONE,
-        }
+        Self { shard: None, sum: 0 }
     }
 
     /// Records a value.
     #[inline]
     pub fn record(&mut self, value: u64) {
         if let Some(shard) = &self.shard {
-            shard.record_alone(value, &mut self.totals);
+            self.sum = shard.record_alone(value, self.sum);
         }
     }
 }

@@ -1,18 +1,16 @@
 //! The part of a histogram that one thread writes, and how exact deltas are read from it meanwhile.
 //!
-//! A record does four things, in this order:
+//! A record does three things, in this order:
 //! 1. widens `min` and `max`, rarely: a compare that is almost always false;
 //! 2. adds the value to `sum`;
-//! 3. adds one to a bucket, with Release;
-//! 4. adds one to `count`, with Release.
+//! 3. adds one to a bucket, with Release.
 //!
-//! A reader goes the other way: it reads `count` (Acquire), takes `min` and `max` by swapping them back to "nothing", reads
-//! the buckets, and, behind an Acquire fence, `sum`. So:
-//! - A record whose `count` a reader saw is in the buckets that it reads, and inside the range of all extremes taken so
-//!   far, so only that range needs reading. When `count` did not change, nothing needs reading.
+//! A reader goes the other way: it takes `min` and `max` by swapping them back to "nothing", reads the buckets in the range
+//! of all extremes taken so far, and, behind an Acquire fence, `sum`. So:
 //! - A record whose bucket a reader saw is in the sum that it reads. The sum can be ahead of the buckets by records that
-//!   are being made, never behind; a sum without buckets waits for them. So nothing is ever lost or counted twice,
-//!   and sums over intervals are exact.
+//!   are being made, never behind; a sum without buckets waits for them.
+//! - A record that a reader did not see, or whose extreme it did not see, is in the buckets at a later reading, and in
+//!   range then. So nothing is lost or counted twice, and sums over intervals are exact.
 //! - A record that races the reader may have its value in the sum, or its extreme, of one interval and its bucket in the
 //!   other. An interval's own minimum or maximum is then off by at most a bucket, because it is moved into the
 //!   outermost bucket that holds something.
@@ -32,11 +30,12 @@ pub(super) const BUCKETS: usize = LAYOUT.buckets();
 /// How many buckets a reader handles at a time; they divide by it.
 pub(super) const CHUNK: usize = if BUCKETS.is_multiple_of(64) { 64 } else { 1 };
 
+/// How many chunks there are.
+pub(super) const CHUNKS: usize = BUCKETS / CHUNK;
+
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Shard {
-    /// Records made; behind its record's bucket.
-    count: AtomicU64,
     /// Ahead of its record's bucket.
     sum: AtomicU64,
     /// Since the last reader took it; `u64::MAX` when nothing was recorded.
@@ -54,7 +53,6 @@ const _: () = assert!(
 impl Shard {
     pub(super) fn new() -> Self {
         Self {
-            count: AtomicU64::new(0),
             sum: AtomicU64::new(0),
             min: AtomicU64::new(u64::MAX),
             max: AtomicU64::new(0),
@@ -62,27 +60,30 @@ impl Shard {
         }
     }
 
-    /// Records a value, given the totals so far, and brings those up to date. Only one thread at a time may.
+    /// Records a value, given the sum so far; returns the new one. Only one thread at a time may.
     #[inline]
-    pub(super) fn record_alone(&self, value: u64, totals: &mut Totals) {
+    pub(super) fn record_alone(&self, value: u64, sum: u64) -> u64 {
         self.widen(value);
-        totals.sum = totals.sum.wrapping_add(value);
-        self.sum.store(totals.sum, Ordering::Relaxed);
-        if let Some(bucket) = self.buckets.get(LAYOUT.index(value)) {
-            bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
-        }
-        totals.count = totals.count.wrapping_add(1);
-        self.count.store(totals.count, Ordering::Release);
+        let sum = sum.wrapping_add(value);
+        self.sum.store(sum, Ordering::Relaxed);
+        let bucket = self.bucket(value);
+        bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+        sum
     }
 
     /// Records a value; any thread may.
     pub(super) fn record_together(&self, value: u64) {
         self.widen(value);
         self.sum.fetch_add(value, Ordering::Relaxed);
-        if let Some(bucket) = self.buckets.get(LAYOUT.index(value)) {
-            bucket.fetch_add(1, Ordering::Release);
-        }
-        self.count.fetch_add(1, Ordering::Release);
+        self.bucket(value).fetch_add(1, Ordering::Release);
+    }
+
+    #[inline]
+    fn bucket(&self, value: u64) -> &AtomicU64 {
+        // The bounds check does what a clamp of the value would.
+        self.buckets
+            .get(LAYOUT.index_or_past(value))
+            .unwrap_or(&self.buckets[BUCKETS - 1])
     }
 
     #[inline]
@@ -106,21 +107,8 @@ impl Shard {
         self.max.fetch_max(value, Ordering::Relaxed);
     }
 
-    /// The totals so far, for the thread that writes.
+    /// The sum so far; for a reader, to be read behind the buckets and an Acquire fence.
     #[inline]
-    pub(super) fn totals(&self) -> Totals {
-        Totals {
-            count: self.count.load(Ordering::Relaxed),
-            sum: self.sum.load(Ordering::Relaxed),
-        }
-    }
-
-    /// How many records were made. Their buckets are visible afterwards.
-    pub(super) fn count(&self) -> u64 {
-        self.count.load(Ordering::Acquire)
-    }
-
-    /// The sum so far; to be read behind the buckets and an Acquire fence.
     pub(super) fn sum(&self) -> u64 {
         self.sum.load(Ordering::Relaxed)
     }
@@ -133,11 +121,19 @@ impl Shard {
         }
     }
 
-    /// Takes the extremes: they begin anew.
+    /// Takes the extremes: they begin anew. Where there are none, the writer's cache line is left alone.
     pub(super) fn take_extremes(&self) -> Extremes {
+        let take = |extreme: &AtomicU64, none: u64| {
+            let now = extreme.load(Ordering::Relaxed);
+            if now == none {
+                none
+            } else {
+                extreme.swap(none, Ordering::Relaxed)
+            }
+        };
         Extremes {
-            min: self.min.swap(u64::MAX, Ordering::Relaxed),
-            max: self.max.swap(0, Ordering::Relaxed),
+            min: take(&self.min, Extremes::NONE.min),
+            max: take(&self.max, Extremes::NONE.max),
         }
     }
 
@@ -166,17 +162,6 @@ impl Shard {
         }
         sums.into_iter().fold(0, u64::wrapping_add)
     }
-}
-
-/// What an owner keeps in registers, so that it need not read it back.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Totals {
-    count: u64,
-    sum: u64,
-}
-
-impl Totals {
-    pub(super) const NONE: Self = Self { count: 0, sum: 0 };
 }
 
 /// The smallest and the largest value of some set; `min > max` for the empty one.
