@@ -1,0 +1,421 @@
+//! The command `kvlens`, run as a process: exit codes, messages, what it leaves behind.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn kvlens(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kvlens"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("it starts")
+}
+
+fn run(out: &Path, args: &[&str]) -> Output {
+    let out = out.to_str().expect("a temporary path is UTF-8");
+    kvlens(&[&["run", "--out", out, "--run-id", "t"], args].concat())
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it exits")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn json(output: &Output) -> Value {
+    assert_eq!(code(output), 0, "{}", stderr(output));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn manifest(out: &Path) -> Value {
+    let text = std::fs::read_to_string(out.join("run_id=t/run.json")).expect("a manifest");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// A trace in Mooncake's format, of so many requests.
+fn trace(requests: u64) -> String {
+    let line = |n| {
+        format!(
+            "{{\"timestamp\": {}, \"input_length\": 600, \"output_length\": 20, \"hash_ids\": [0, {n}]}}\n",
+            n * 10
+        )
+    };
+    (1..=requests).map(line).collect()
+}
+
+#[test]
+fn without_a_trace_it_replays_a_workload_of_its_own() {
+    let out = tempfile::tempdir().unwrap();
+    let summary = json(&run(out.path(), &["--limit", "6", "--json"]));
+    assert_eq!(summary["replay"]["requests_finished"], 6);
+    assert_eq!(summary["rows"]["requests"], 6);
+    let source = &summary["sources"][0];
+    assert_eq!(source["device"], "cpu");
+    assert_eq!(source["counters"]["requests_finished_length"], 6);
+    assert_eq!(
+        source["counters"]["generation_tokens"],
+        summary["replay"]["generation_tokens"]
+    );
+    assert_eq!(source["distributions"]["time_to_first_token_ns"]["count"], 6);
+    assert!(
+        source["distributions"]["time_to_first_token_ns"]["p99"].is_null(),
+        "six values support no p99"
+    );
+    assert_eq!(manifest(out.path())["clean_stop"], true);
+}
+
+#[test]
+fn the_summary_says_what_a_sample_can_t_support() {
+    let out = tempfile::tempdir().unwrap();
+    let output = run(out.path(), &["--limit", "6"]);
+    let text = stdout(&output);
+    for expected in [
+        "6 requests",
+        "prefix-cache hits",
+        "KV blocks",
+        "time to first token",
+        "n<299",
+        "recorded",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert_eq!(stderr(&output), "", "no bar where there is no terminal");
+}
+
+#[test]
+fn quiet_prints_nothing_and_records_all_the_same() {
+    let out = tempfile::tempdir().unwrap();
+    let output = run(
+        out.path(),
+        &["--limit", "2", "--quiet", "--write", "csv,arrow,parquet"],
+    );
+    assert_eq!(
+        (code(&output), stdout(&output), stderr(&output)),
+        (0, String::new(), String::new())
+    );
+    for file in [
+        "requests.csv",
+        "requests.arrow",
+        "requests/part-00000.parquet",
+        "steps.csv",
+        "samples.csv",
+    ] {
+        assert!(out.path().join("run_id=t").join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn nothing_recorded_leaves_nothing() {
+    let out = tempfile::tempdir().unwrap();
+    let summary = json(&run(out.path(), &["--limit", "2", "--tables", "none", "--json"]));
+    assert_eq!(
+        (&summary["run_id"], &summary["replay"]["requests_finished"]),
+        (&Value::Null, &Value::from(2))
+    );
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_wrong_on_the_command_line_is_named() {
+    let out = tempfile::tempdir().unwrap();
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["--device", "tpu"], 2, "--device tpu: write cpu or sim"),
+        (&["--device", "sim:abacus"], 2, "no GPU is named `abacus`"),
+        (&["--arrivals", "closed:none"], 2, "closed:8"),
+        (&["--interval", "10us"], 1, "use at least 1ms"),
+        (&["--trace", "nowhere.jsonl"], 1, "nowhere.jsonl"),
+        (&["--run-id", "a/b"], 1, "a/b"),
+    ];
+    for (args, expected, message) in cases {
+        let args: Vec<_> = ["run", "--out", out.path().to_str().unwrap()]
+            .iter()
+            .chain(args)
+            .copied()
+            .collect();
+        let output = kvlens(&args);
+        let text = stderr(&output);
+        assert!(
+            code(&output) == expected && text.contains(message),
+            "{args:?}: {} {text}",
+            code(&output)
+        );
+    }
+    assert_eq!(code(&kvlens(&["run", "--no-such-option"])), 2);
+}
+
+#[test]
+fn a_run_is_not_written_over() {
+    let out = tempfile::tempdir().unwrap();
+    assert_eq!(code(&run(out.path(), &["--limit", "1", "--quiet"])), 0);
+    let again = run(out.path(), &["--limit", "1", "--quiet"]);
+    assert_eq!(code(&again), 1);
+    assert!(stderr(&again).contains("run.json"), "{}", stderr(&again));
+}
+
+#[test]
+fn a_directory_that_can_t_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output = run(&file, &["--limit", "1"]);
+    assert_eq!(code(&output), 1);
+    assert!(
+        stderr(&output).contains("file") && stderr(&output).contains("Not a directory"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_bad_line_ends_the_run_and_what_ran_is_kept() {
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("trace.jsonl");
+    std::fs::write(&file, trace(20) + "{\"timestamp\": 300, \"input_le").unwrap();
+    let path = file.to_str().unwrap();
+    let sim = ["--device", "sim", "--trace", path];
+    let output = run(out.path(), &sim);
+    let text = stderr(&output);
+    assert_eq!(code(&output), 1, "{text}");
+    assert!(
+        text.contains("trace.jsonl") && text.contains("line 21") && text.contains("run_id=t"),
+        "{text}"
+    );
+    let manifest = manifest(out.path());
+    assert_eq!(manifest["end"]["rows"]["requests"], 20, "aborted ones included");
+}
+
+#[test]
+fn a_bad_line_can_be_skipped_and_is_counted() {
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("trace.jsonl");
+    std::fs::write(&file, trace(10) + "garbage\n" + &trace(5)).unwrap();
+    let output = run(
+        out.path(),
+        &[
+            "--device",
+            "sim",
+            "--skip-bad-lines",
+            "--json",
+            "--trace",
+            file.to_str().unwrap(),
+        ],
+    );
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["replay"]["requests_finished"], 15);
+    let problem = summary["problems"][0].as_str().unwrap();
+    assert!(
+        problem.contains("1 lines of the trace were skipped") && problem.contains("line 11"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn the_command_line_lies_over_the_configuration_file() {
+    let out = tempfile::tempdir().unwrap();
+    let config = out.path().join("run.toml");
+    std::fs::write(
+        &config,
+        "device = \"sim\"\nlimit = 3\nblock_size = 32\njson = true\n",
+    )
+    .unwrap();
+    let summary = json(&run(
+        out.path(),
+        &["--config", config.to_str().unwrap(), "--limit", "2"],
+    ));
+    assert_eq!(summary["replay"]["requests_finished"], 2);
+    assert_eq!(summary["sources"][0]["device"], "sim");
+    let attributes = &manifest(out.path())["attributes"];
+    assert_eq!(
+        (&attributes["block_size"], &attributes["limit"]),
+        (&"32".into(), &"2".into())
+    );
+}
+
+#[test]
+fn a_pool_too_small_for_the_batch_preempts_both_ways() {
+    for how in ["recompute", "swap"] {
+        let out = tempfile::tempdir().unwrap();
+        let file = out.path().join("trace.jsonl");
+        std::fs::write(&file, trace(40)).unwrap();
+        let args = [
+            "--device",
+            "sim",
+            "--json",
+            "--arrivals",
+            "burst",
+            "--kv-blocks",
+            "100",
+            "--preempt",
+            how,
+        ];
+        let summary = json(&run(
+            out.path(),
+            &[&args[..], &["--trace", file.to_str().unwrap()]].concat(),
+        ));
+        let counters = &summary["sources"][0]["counters"];
+        assert!(
+            counters[&format!("preemptions_{how}")].as_u64().unwrap() > 0,
+            "{counters}"
+        );
+        assert_eq!(counters["generation_tokens"], 40 * 20);
+        assert_eq!(counters["requests_finished_length"], 40);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_run_cleanly() {
+    let out = tempfile::tempdir().unwrap();
+    let args = [
+        "run",
+        "--run-id",
+        "t",
+        "--arrivals",
+        "trace",
+        "--speed",
+        "0.01",
+        "--out",
+        out.path().to_str().unwrap(),
+    ];
+    let child = Command::new(env!("CARGO_BIN_EXE_kvlens"))
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let child = child.unwrap();
+    while !out.path().join("run_id=t/run.json").is_file() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 130, "{}", stderr(&output));
+    assert!(stdout(&output).contains("interrupted"), "{}", stdout(&output));
+    assert_eq!(manifest(out.path())["clean_stop"], true);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_run_is_made_whole() {
+    let out = tempfile::tempdir().unwrap();
+    let args = [
+        "run",
+        "--run-id",
+        "t",
+        "--write",
+        "parquet,csv,arrow",
+        "--out",
+        out.path().to_str().unwrap(),
+    ];
+    let slow = ["--arrivals", "trace", "--speed", "0.2", "--interval", "10ms"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kvlens"))
+        .args(args)
+        .args(slow)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let run_dir = out.path().join("run_id=t");
+    // The first flush comes a second after the start: wait for what it writes.
+    while !has_flushed(&run_dir) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let recovered = json(&kvlens(&["recover", "--json", out.path().to_str().unwrap()]));
+    let formats = recovered[0]["formats"].as_object().unwrap();
+    assert!(
+        formats["parquet"]["samples"]["rows"].as_u64().unwrap() > 0,
+        "{recovered}"
+    );
+    let again = json(&kvlens(&["recover", "--json", out.path().to_str().unwrap()]));
+    assert_eq!(
+        again[0]["formats"]["parquet"]["samples"]["recovered_rows"], 0,
+        "once is enough"
+    );
+    let inspected = stdout(&kvlens(&["inspect", out.path().to_str().unwrap()]));
+    assert!(inspected.contains("not ended"), "{inspected}");
+}
+
+/// Whether the Parquet exporter's recovery streams hold more than their schemas.
+#[cfg(unix)]
+fn has_flushed(run: &Path) -> bool {
+    const MORE_THAN_A_SCHEMA: u64 = 150_000;
+    let files = std::fs::read_dir(run.join("samples"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let streams = files.filter(|file| file.file_name().to_string_lossy().ends_with(".arrows"));
+    streams
+        .filter_map(|file| file.metadata().ok())
+        .map(|file| file.len())
+        .sum::<u64>()
+        > MORE_THAN_A_SCHEMA
+}
+
+#[test]
+fn inspect_and_recover_want_a_run() {
+    let empty = tempfile::tempdir().unwrap();
+    for command in ["inspect", "recover"] {
+        let output = kvlens(&[command, empty.path().to_str().unwrap()]);
+        assert_eq!(code(&output), 1);
+        assert!(stderr(&output).contains("holds no run"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn inspect_shows_what_is_in_a_run() {
+    let out = tempfile::tempdir().unwrap();
+    run(out.path(), &["--limit", "2", "--quiet", "--device", "sim"]);
+    let text = stdout(&kvlens(&["inspect", out.path().to_str().unwrap(), "--columns"]));
+    for expected in [
+        "kvlens-native",
+        "sim",
+        "ended well",
+        "requests",
+        "parquet",
+        "samples.kv_cache_usage",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let found = json(&kvlens(&["inspect", "--json", out.path().to_str().unwrap()]));
+    assert_eq!(found[0]["tables"]["requests"]["parquet"]["rows"], 2);
+}
+
+#[test]
+fn the_metrics_page_is_the_catalog() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let page = std::fs::read_to_string(page).expect("docs/metrics.md");
+    let catalog = stdout(&kvlens(&["catalog", "--format", "markdown"]));
+    assert!(
+        page == catalog,
+        "write it anew: kvlens catalog --format markdown > docs/metrics.md"
+    );
+    let list = json(&kvlens(&["catalog", "--format", "json"]));
+    assert!(
+        list.as_array()
+            .unwrap()
+            .iter()
+            .any(|metric| metric["names"]["vllm_v1"] == "kv_cache_usage_perc")
+    );
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(
+            stdout(&kvlens(&["completions", shell])).contains("kvlens"),
+            "{shell}"
+        );
+    }
+}
