@@ -298,13 +298,13 @@ fn tables_can_be_left_out() {
 
 #[test]
 fn settings_that_can_not_be_are_refused() {
-    let refuse = |change: fn(&mut EngineConfig), device: DeviceInfo| {
+    let refuse = |change: fn(&mut EngineConfig), info: DeviceInfo| {
         let clock = Arc::new(ManualClock::new(0));
         let mut config = EngineConfig::new(4, 20);
         change(&mut config);
-        let mut taken = scripted(0, &clock);
-        taken.info = device;
-        match Engine::new(config, Box::new(taken), clock, Recording::off()) {
+        let mut device = scripted(0, &clock);
+        device.info = info;
+        match Engine::new(config, Box::new(device), clock, Recording::off()) {
             Err(Error::Config { setting, .. }) => setting,
             other => panic!("{other:?}"),
         }
