@@ -2,14 +2,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod compare;
 pub mod error;
+pub mod kv;
 pub mod metrics;
 mod num;
+pub mod overview;
+pub mod render;
 pub mod run;
 pub mod scan;
 pub mod stats;
+pub mod summary;
 
 pub use error::{AnalysisError, Damage, DamageCause, Result};
 pub use metrics::Label;
+pub use overview::Overview;
 pub use run::{Format, Part, Run, Runs};
 pub use scan::{Cols, Numbers, Scan, ScanOptions, Scanned, Strings};

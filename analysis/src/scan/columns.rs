@@ -5,7 +5,7 @@ use crate::num::float;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
 use arrow_array::{
-    Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt32Array, UInt64Array,
+    Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt32Array, UInt64Array,
 };
 use arrow_schema::DataType;
 use std::ops::Range;
@@ -69,6 +69,16 @@ impl<'a> Cols<'a> {
             (None, DataType::Null) => Ok(Strings::Missing),
             (None, other) => Err(wrong(name, other, "text")),
         }
+    }
+
+    /// A column of flags; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`AnalysisError::ColumnType`] if it holds something else.
+    pub fn flags(self, name: &str) -> Result<Option<&'a BooleanArray>> {
+        let Some(array) = self.batch.column_by_name(name) else { return Ok(None) };
+        let flags = array.as_boolean_opt();
+        flags.map(Some).ok_or_else(|| wrong(name, array.data_type(), "true or false"))
     }
 
     /// A column as it is.

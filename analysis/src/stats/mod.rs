@@ -2,7 +2,7 @@
 
 mod autocorrelation;
 mod changes;
-mod quantiles;
+pub(crate) mod quantiles;
 mod survival;
 mod tests_of_shift;
 mod trend;
@@ -14,7 +14,7 @@ pub use quantiles::{QuantileEstimate, needed, order_statistic_interval};
 pub use survival::{Survival, SurvivalPoint};
 pub use tests_of_shift::{Shift, paired_shift, two_sample_shift};
 pub use trend::{Trend, trend};
-pub use values::Values;
+pub use values::{KEPT_VALUES, Values};
 
 use statrs::distribution::{ContinuousCDF, Normal};
 

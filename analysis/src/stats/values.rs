@@ -5,7 +5,7 @@ use kvlens_core::histogram::Config;
 use std::sync::LazyLock;
 
 /// Values kept per distribution; with more, quantiles come from buckets of 0.024 % width and say so.
-pub const KEPT_VALUES: usize = 1 << 24;
+pub const KEPT_VALUES: u64 = 1 << 24;
 
 /// Buckets of what is not kept: within 0.012 % of the value, up to 78 hours in nanoseconds.
 static FINE: LazyLock<Config> = LazyLock::new(|| Config::new(12, 48).unwrap_or(Config::DEFAULT));
@@ -13,7 +13,8 @@ static FINE: LazyLock<Config> = LazyLock::new(|| Config::new(12, 48).unwrap_or(C
 /// Values of one distribution.
 #[derive(Debug, Clone, Default)]
 pub struct Values {
-    kept: Vec<u64>,
+    /// In pieces, so that merging moves them.
+    kept: Vec<Vec<u64>>,
     /// Counts by bucket, once there are too many values to keep.
     buckets: Vec<u64>,
     count: u64,
@@ -43,7 +44,10 @@ impl Values {
         }
         self.note(values);
         if self.buckets.is_empty() {
-            self.kept.extend_from_slice(values);
+            match self.kept.last_mut() {
+                Some(last) => last.extend_from_slice(values),
+                None => self.kept.push(values.to_vec()),
+            }
             self.limit();
         } else {
             count(&mut self.buckets, values);
@@ -64,10 +68,10 @@ impl Values {
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
         if other.buckets.is_empty() && self.buckets.is_empty() {
-            self.kept.extend_from_slice(&other.kept);
+            self.kept.extend(other.kept);
         } else {
             self.spill();
-            count(&mut self.buckets, &other.kept);
+            other.kept.iter().for_each(|kept| count(&mut self.buckets, kept));
             for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
                 *mine += theirs;
             }
@@ -88,7 +92,7 @@ impl Values {
     }
 
     fn limit(&mut self) {
-        if self.kept.len() > KEPT_VALUES {
+        if self.is_exact() && self.count > KEPT_VALUES {
             self.spill();
         }
     }
@@ -96,7 +100,7 @@ impl Values {
     fn spill(&mut self) {
         let kept = std::mem::take(&mut self.kept);
         self.buckets.resize(FINE.buckets(), 0);
-        count(&mut self.buckets, &kept);
+        kept.iter().for_each(|kept| count(&mut self.buckets, kept));
     }
 
     /// How many there are.
@@ -149,7 +153,7 @@ impl Values {
 
     fn coarse(&self) -> Vec<u64> {
         let mut counts = vec![0; FINE.buckets()];
-        count(&mut counts, &self.kept);
+        self.kept.iter().for_each(|kept| count(&mut counts, kept));
         counts
     }
 
@@ -164,7 +168,7 @@ impl Values {
                 groups.push(Vec::new());
             }
         }
-        for value in &self.kept {
+        for value in self.kept.iter().flatten() {
             let at = place.get(config.index(*value)).copied().unwrap_or(u16::MAX);
             if let Some(group) = groups.get_mut(usize::from(at)) {
                 group.push(*value);
