@@ -212,6 +212,8 @@ fn run(
         .row_policy(policy)
         .stall_timeout(stall_timeout)
         .batch_rows(100)
+        // Every sample is handed over at once, and can wait for its exporter.
+        .flush_interval(Duration::ZERO)
         .local_source(source)
         .exporter(good.clone())
         .exporter(Unruly {
@@ -221,8 +223,8 @@ fn run(
         .build()
         .unwrap();
     for _ in 0..20 {
-        collector.poll();
         collector.tick();
+        collector.poll();
     }
     (bad, good, collector.finish())
 }

@@ -15,6 +15,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Samples that are handed over at once, unless a flush comes first: a wake-up of every exporter costs more than a sample.
+const BATCH_SAMPLES: usize = 64;
+
 /// How far the wall clock may drift from the monotonic one between two samples before it counts as a step.
 const CLOCK_STEP_NS: u64 = 500_000_000;
 
@@ -73,6 +76,8 @@ pub struct Collector {
     outlets: Vec<Outlet>,
     options: Options,
     problems: Problems,
+    /// Samples taken and not handed over yet.
+    samples: Vec<Sample>,
     next_tick_ns: u64,
     last_flush: Instant,
     /// Wall minus monotonic time at the last sample.
@@ -102,6 +107,7 @@ impl Collector {
             outlets,
             options,
             problems,
+            samples: Vec::new(),
             next_tick_ns: now.saturating_add(options.interval_ns),
             last_flush: Instant::now(),
             wall_offset,
@@ -130,6 +136,7 @@ impl Collector {
         if self.last_flush.elapsed() >= self.options.flush_interval {
             self.last_flush = Instant::now();
             self.hand_rows(1);
+            self.hand_samples();
             self.outlets.iter_mut().for_each(Outlet::flush_soon);
         }
     }
@@ -145,7 +152,6 @@ impl Collector {
                 .saturating_add((missed + 1) * self.options.interval_ns);
         }
         let stepped = self.wall_clock_stepped();
-        let mut samples = Vec::with_capacity(self.sources.len());
         for attached in &mut self.sources {
             attached.call(&self.problems, |source, intake| source.sample(intake));
             attached.intake.metrics.ticks_missed += missed;
@@ -157,15 +163,20 @@ impl Collector {
                 Some(summary) => summary.add(&sample),
                 none => *none = Some(SourceSummary::new(self.schema.clone(), sample.clone())),
             }
-            samples.push(sample);
+            if self.schema.run.tables.has(Table::Samples) {
+                self.samples.push(sample);
+            }
         }
-        self.hand_samples(samples);
+        if self.samples.len() >= BATCH_SAMPLES {
+            self.hand_samples();
+        }
     }
 
     /// Takes what there is and waits until every exporter has made it safe; `false` if one of them could not.
     pub fn flush(&mut self) -> bool {
         self.drain();
         self.hand_rows(1);
+        self.hand_samples();
         self.last_flush = Instant::now();
         // Every exporter is flushed, also when an earlier one could not be.
         let stalled = self
@@ -216,15 +227,16 @@ impl Collector {
         }
     }
 
-    fn hand_samples(&mut self, samples: Vec<Sample>) {
-        if !samples.is_empty() && self.schema.run.tables.has(Table::Samples) {
-            let batch = Batch::Samples(samples);
-            count(&mut self.rows, &batch);
-            let batch = Arc::new(batch);
-            self.outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.offer_samples(&batch));
+    fn hand_samples(&mut self) {
+        if self.samples.is_empty() {
+            return;
         }
+        let batch = Batch::Samples(std::mem::take(&mut self.samples));
+        count(&mut self.rows, &batch);
+        let batch = Arc::new(batch);
+        self.outlets
+            .iter_mut()
+            .for_each(|outlet| outlet.offer_samples(&batch));
     }
 
     /// Rows carry monotonic time, so a step of the wall clock harms none of them; it is worth knowing all the same.
@@ -247,6 +259,7 @@ impl Collector {
         self.drain();
         self.hand_rows(1);
         self.tick();
+        self.hand_samples();
         for at in (0..self.outlets.len()).rev() {
             // What other exporters met belongs in what the first one writes down.
             let end = self.run_end(clean_stop);
