@@ -9,7 +9,7 @@
 //! | [`engine`], [`config`], [`request`] | the engine, its settings, what is asked of it |
 //! | [`block_pool`], [`hash`] | KV blocks: holders, names, eviction, lives |
 //! | [`device`] | who executes a step: [`device::cpu`], [`device::sim`], `cuda` |
-//! | [`model`], [`reference`] | what is computed around attention; its arithmetic in plain loops |
+//! | [`model`], [`mod@reference`] | what is computed around attention; its arithmetic in plain loops |
 //! | [`recording`] | metrics, steps, requests, block lives, look-ups |
 //! | [`trace`], [`workload`], [`replay`] | requests from files or made up, and when they arrive |
 //!

@@ -278,10 +278,10 @@ fn tables_can_be_left_out() {
             engine.step().unwrap();
         }
         engine.finish().unwrap();
-        let mut recorded = common::Recorded::default();
-        source.drain(&mut recorded).unwrap();
-        source.sample(&mut recorded).unwrap();
-        (on, recorded)
+        let mut seen = common::Recorded::default();
+        source.drain(&mut seen).unwrap();
+        source.sample(&mut seen).unwrap();
+        (on, seen)
     };
     let (on, nothing) = run(Tables::NONE);
     assert!(!on && nothing.counters.is_empty() && nothing.steps.is_empty());
