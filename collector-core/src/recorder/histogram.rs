@@ -1,8 +1,9 @@
 //! Distributions.
 
 use super::shard::{BUCKETS, CHUNK, CHUNKS, Extremes, LAYOUT, Shard};
+use super::shards::Shards;
 use super::slot::{self, SHARED, SLOTS};
-use super::sync::{Ordering, fence, lock};
+use super::sync::lock;
 use crate::histogram::{Quantile, SparseHistogram, rank};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -161,86 +162,6 @@ pub struct Summary {
     pub min: Option<u64>,
     /// The largest; `None` without values.
     pub max: Option<u64>,
-}
-
-/// The shards that a metric has now.
-struct Shards<'a> {
-    /// The first `len` are there.
-    threads: [Option<&'a Shard>; SLOTS],
-    len: usize,
-    writers: &'a [Arc<Shard>],
-}
-
-impl<'a> Shards<'a> {
-    fn new(slots: &'a [OnceLock<Box<Shard>>; SLOTS], writers: &'a [Arc<Shard>]) -> Self {
-        let (mut threads, mut len) = ([None; SLOTS], 0);
-        for (to, shard) in threads.iter_mut().zip(slots.iter().filter_map(OnceLock::get)) {
-            *to = Some(shard.as_ref());
-            len += 1;
-        }
-        Self {
-            threads,
-            len,
-            writers,
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &'a Shard> {
-        let threads = self.threads.iter().take(self.len).copied().flatten();
-        threads.chain(self.writers.iter().map(Arc::as_ref))
-    }
-
-    fn extremes(&self) -> Extremes {
-        self.iter()
-            .fold(Extremes::NONE, |all, shard| all.join(shard.extremes()))
-    }
-
-    fn take_extremes(&self) -> Extremes {
-        self.iter()
-            .fold(Extremes::NONE, |all, shard| all.join(shard.take_extremes()))
-    }
-
-    /// The sum of all values in the buckets read before, and perhaps of some that are being recorded.
-    fn sum(&self) -> u64 {
-        fence(Ordering::Acquire);
-        self.iter().fold(0, |sum, shard| sum.wrapping_add(shard.sum()))
-    }
-
-    /// Adds up every chunk; returns the sum of all.
-    fn chunk_sums(&self, extremes: Extremes, sums: &mut [u64; CHUNKS]) -> u64 {
-        let mut count = 0_u64;
-        for chunk in extremes.chunks() {
-            sums[chunk] = self.chunk_sum(chunk);
-            count = count.wrapping_add(sums[chunk]);
-        }
-        count
-    }
-
-    /// Adds up a chunk.
-    #[inline]
-    fn chunk_sum(&self, chunk: usize) -> u64 {
-        self.iter()
-            .fold(0, |sum, shard| sum.wrapping_add(shard.chunk_sum(chunk)))
-    }
-
-    /// Reads the buckets of a chunk, added up over the shards.
-    #[inline]
-    fn read_chunk(&self, chunk: usize, counts: &mut [u64; CHUNK]) {
-        counts.fill(0);
-        self.iter().for_each(|shard| shard.add_to(chunk, counts));
-    }
-
-    /// Finds the bucket of a rank within a chunk.
-    fn seek(&self, chunk: usize, rank: u64) -> usize {
-        let mut counts = [0; CHUNK];
-        self.read_chunk(chunk, &mut counts);
-        let mut seen = 0_u64;
-        let at = counts.iter().position(|count| {
-            seen = seen.wrapping_add(*count);
-            seen > rank
-        });
-        chunk * CHUNK + at.unwrap_or(0)
-    }
 }
 
 /// Records a distribution from any thread; clones record into the same metric.

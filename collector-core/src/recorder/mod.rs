@@ -42,6 +42,7 @@ mod histogram;
 mod registry;
 mod rows;
 mod shard;
+mod shards;
 mod slot;
 mod source;
 mod sync;
