@@ -55,7 +55,7 @@ impl StatsSource for MyEngine {
     }
 }
 
-pub fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     // What every backend's test should call.
     conformance::check_source(MyEngine::new(), 10);
 

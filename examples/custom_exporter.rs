@@ -7,6 +7,7 @@ use kvlens::core::run::RunEnd;
 use kvlens::core::{
     Batch, CollectorBuilder, Error, Exporter, Result, RunInfo, RunSchema, StepRow, catalog, conformance,
 };
+use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Prints a line per step to a shared text.
@@ -36,7 +37,7 @@ impl Lines {
 }
 
 impl Exporter for Lines {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "lines"
     }
 
@@ -54,12 +55,10 @@ impl Exporter for Lines {
         self.check()?;
         let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         if let Batch::Steps(_, rows) = batch {
-            rows.iter().for_each(|row| {
-                text.push_str(&format!(
-                    "step {} of {} requests\n",
-                    row.step, row.requests_running
-                ))
-            });
+            for row in rows {
+                // Writing to a String can't fail.
+                let _ = writeln!(text, "step {} of {} requests", row.step, row.requests_running);
+            }
         }
         Ok(())
     }
@@ -75,7 +74,7 @@ impl Exporter for Lines {
     }
 }
 
-pub fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     // What every exporter's test should call.
     conformance::check_exporter(Lines::default);
 

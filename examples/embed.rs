@@ -6,7 +6,7 @@ use kvlens::core::recorder::Recorder;
 use kvlens::core::{Clock, SourceInfo, StepRow, SystemClock, catalog};
 use kvlens::{Format, RunBuilder};
 
-pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let recorder = Recorder::new(SourceInfo::new("engine-0", "my-engine"));
     let running = recorder.gauge(&catalog::REQUESTS_RUNNING)?;
     let mut tokens = recorder.counter_writer(&catalog::GENERATION_TOKENS)?;

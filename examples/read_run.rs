@@ -12,7 +12,7 @@ use kvlens::{Format, RunBuilder};
 use std::error::Error;
 use std::fs::File;
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let out = std::env::temp_dir().join(format!("kvlens-read-{}", std::process::id()));
     let directory = record(&out)?;
 

@@ -52,3 +52,8 @@ pub use kvlens_csv as csv;
 pub use kvlens_native as native;
 #[cfg(feature = "parquet")]
 pub use kvlens_parquet as parquet;
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -39,6 +39,7 @@ pub(super) enum Command {
 /// Every option can also stand in the configuration file, with `_` for `-`.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct RunArgs {
     /// A request trace: Mooncake JSONL, Azure CSV or kvlens JSONL, told apart by content. The built-in workload without it.
     #[arg(long, value_name = "FILE")]

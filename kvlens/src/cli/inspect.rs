@@ -30,7 +30,7 @@ struct Inspected {
 /// The files of one table in one format.
 #[derive(Debug, Default, Serialize)]
 struct Files {
-    files: usize,
+    count: usize,
     bytes: u64,
     /// Known from the files themselves; null for formats that don't say.
     rows: Option<u64>,
@@ -74,7 +74,7 @@ fn inspect(run: &RunDir) -> Result<Inspected, CliError> {
                     files.add(&path);
                 }
             }
-            if files.files > 0 {
+            if files.count > 0 {
                 found
                     .tables
                     .entry(table.name())
@@ -113,12 +113,12 @@ fn listing(dir: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
 impl Files {
     fn add(&mut self, path: &Path) {
         let Ok(metadata) = path.metadata() else { return };
-        self.files += 1;
+        self.count += 1;
         self.bytes += metadata.len();
         if path.extension().is_some_and(|ending| ending == "parquet") {
             // A file that can't be read has no known rows; `kvlens recover` says what is wrong with it.
             let rows = kvlens_parquet::row_count(path).ok();
-            self.rows = rows.and_then(|rows| Some(if self.files == 1 { rows } else { self.rows? + rows }));
+            self.rows = rows.and_then(|rows| Some(if self.count == 1 { rows } else { self.rows? + rows }));
         }
     }
 }
@@ -184,7 +184,7 @@ impl Inspected {
                     *table,
                     &rows,
                     *format,
-                    &files.files.to_string(),
+                    &files.count.to_string(),
                     &bytes(files.bytes),
                 ]);
             }

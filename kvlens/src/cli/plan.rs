@@ -55,17 +55,17 @@ pub(super) struct Record {
 }
 
 impl Plan {
-    pub(super) fn new(args: RunArgs) -> Result<Self, CliError> {
-        let requests = requests(&args)?;
+    pub(super) fn new(args: &RunArgs) -> Result<Self, CliError> {
+        let requests = requests(args)?;
         Ok(Self {
             device: device(args.device.as_deref())?,
-            arrivals: arrivals(&args, &requests)?,
-            engine: engine(&args)?,
+            arrivals: arrivals(args, &requests)?,
+            engine: engine(args)?,
             requests,
             limit: args.limit,
             seed: args.seed.unwrap_or(0),
-            options: options(&args),
-            record: record(&args)?,
+            options: options(args),
+            record: record(args)?,
             quiet: args.quiet,
             json: args.json,
         })
@@ -259,7 +259,7 @@ fn options(args: &RunArgs) -> Vec<(&'static str, String)> {
 mod tests {
     use super::*;
 
-    fn error(args: RunArgs) -> String {
+    fn error(args: &RunArgs) -> String {
         let error = Plan::new(args).unwrap_err();
         assert_eq!(error.code(), 2);
         error.chain()
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn defaults_make_a_plan() {
-        let plan = Plan::new(RunArgs::default()).unwrap();
+        let plan = Plan::new(&RunArgs::default()).unwrap();
         assert!(matches!(plan.device, DeviceChoice::Cpu));
         assert_eq!(plan.record.tables, Tables::STANDARD);
         assert!(plan.options.is_empty());
@@ -342,7 +342,7 @@ mod tests {
             ),
         ];
         for (args, expected) in cases {
-            let text = error(args);
+            let text = error(&args);
             assert!(text.contains(expected), "{text}");
         }
     }

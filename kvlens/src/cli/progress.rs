@@ -58,8 +58,8 @@ impl Progress {
         self.shown = Instant::now();
         let state = step.engine.state();
         let usage = f64::from(state.kv_blocks_used) / f64::from(state.kv_blocks_total.max(1));
-        let per_second =
-            step.totals.generation_tokens * 1000 / (self.started.elapsed().as_millis().max(1) as u64);
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let per_second = step.totals.generation_tokens.saturating_mul(1000) / millis.max(1);
         bar.set_position(step.totals.finished);
         bar.set_message(format!(
             "{} running, KV {} used, {} tokens/s",

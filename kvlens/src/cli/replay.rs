@@ -9,7 +9,7 @@ use super::stage::Stage;
 use super::summary::{Replayed, Summary};
 use super::{Outcome, print};
 use kvlens_native::Engine;
-use kvlens_native::replay::{Replay, ReplayError, ReplayStep, ReplayTotals};
+use kvlens_native::replay::{Pace, Replay, ReplayError, ReplayStep, ReplayTotals};
 use kvlens_native::trace::TraceReader;
 use kvlens_native::workload::Conversations;
 use std::fs::File;
@@ -22,7 +22,7 @@ use std::time::Instant;
 static CANCEL: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn run(args: RunArgs) -> Result<Outcome, CliError> {
-    let plan = Plan::new(config::merge(args)?)?;
+    let plan = Plan::new(&config::merge(args)?)?;
     cancel_on_ctrl_c()?;
     let mut requests = Feed::open(&plan)?;
     let mut stage = Stage::set(&plan)?;
@@ -39,10 +39,15 @@ pub(super) fn run(args: RunArgs) -> Result<Outcome, CliError> {
     });
     let result = requests.replay(replay, &mut stage.engine);
     progress.finish();
-    let replayed = |totals: &ReplayTotals| Replayed::new(totals, started.elapsed());
+    let simulated = matches!(stage.pace, Pace::Virtual(_));
+    let wall = started.elapsed();
     let (directory, report) = stage.end();
     let totals = result.map_err(|error| failed(error, directory.as_deref()))?;
-    let mut summary = Summary::new(replayed(&totals), report.as_ref(), directory.as_deref());
+    let mut summary = Summary::new(
+        Replayed::new(&totals, wall, simulated),
+        report.as_ref(),
+        directory.as_deref(),
+    );
     requests
         .problems()
         .into_iter()
@@ -81,6 +86,7 @@ fn failed(error: ReplayError, directory: Option<&Path>) -> CliError {
 }
 
 /// Where requests come from.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 enum Feed {
     Builtin(Conversations),
     Trace(TraceReader<BufReader<File>>),
@@ -148,10 +154,8 @@ fn count_lines(mut file: File) -> std::io::Result<u64> {
         match file.read(&mut buffer)? {
             0 => return Ok(lines),
             read => {
-                lines += buffer[..read]
-                    .iter()
-                    .map(|byte| u64::from(*byte == b'\n'))
-                    .sum::<u64>()
+                let ends = buffer[..read].iter().filter(|byte| **byte == b'\n').count();
+                lines += u64::try_from(ends).unwrap_or(0);
             }
         }
     }

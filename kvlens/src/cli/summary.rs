@@ -49,14 +49,15 @@ pub(super) struct Replayed {
     prompt_tokens: u64,
     generation_tokens: u64,
     preemptions: u64,
-    /// On the device's clock, which is virtual on a simulated device.
+    /// Whether the device's clock is virtual.
+    simulated: bool,
     device_clock_ns: u64,
     wall_clock_ns: u64,
     interrupted: bool,
 }
 
 impl Replayed {
-    pub(super) fn new(totals: &ReplayTotals, wall: Duration) -> Self {
+    pub(super) fn new(totals: &ReplayTotals, wall: Duration, simulated: bool) -> Self {
         Self {
             requests_finished: totals.finished,
             requests_aborted: totals.aborted,
@@ -65,6 +66,7 @@ impl Replayed {
             prompt_tokens: totals.prompt_tokens,
             generation_tokens: totals.generation_tokens,
             preemptions: totals.preemptions,
+            simulated,
             device_clock_ns: totals.end_ns.saturating_sub(totals.start_ns),
             wall_clock_ns: u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX),
             interrupted: totals.cancelled,
@@ -73,14 +75,25 @@ impl Replayed {
 
     fn text(&self) -> String {
         let interrupted = if self.interrupted { "interrupted: " } else { "" };
+        let counts = [
+            self.requests_finished,
+            self.prompt_tokens,
+            self.generation_tokens,
+            self.steps,
+        ];
+        let [requests, prompt, generated, steps] = counts.map(grouped);
+        let wall = duration(self.wall_clock_ns);
+        let time = if self.simulated {
+            format!(
+                "{} of simulated time, computed in {wall}",
+                duration(self.device_clock_ns)
+            )
+        } else {
+            wall
+        };
         format!(
-            "{interrupted}{} requests, {} prompt tokens, {} generated tokens in {} steps; {} of computing stood for {}\n",
-            grouped(self.requests_finished),
-            grouped(self.prompt_tokens),
-            grouped(self.generation_tokens),
-            grouped(self.steps),
-            duration(self.wall_clock_ns),
-            duration(self.device_clock_ns)
+            "{interrupted}{requests} requests, {prompt} prompt tokens, {generated} generated tokens in {steps} steps: \
+             {time}\n"
         )
     }
 }
