@@ -2,8 +2,10 @@
 // planes, so that the products carry 22 bits of x. Outputs fill the rows of the tensor-core tile, rows of x its
 // columns.
 //
-// Two shapes. `small` is for a decode step: at most 16 rows, weights read once, so a CTA takes few outputs and
-// its four warps share the inputs out between them. `large` is for prefill: a tile of 128 outputs and 64 rows.
+// Three shapes. `few` is for decode steps, which the weights' bytes decide: all rows in one tile (16 of them in
+// `small`, 64 in `medium`), so that weights are read once, and few outputs a CTA, so that all multiprocessors
+// read; its four warps share the inputs out between them. `large` is for prefill: a tile of 128 outputs and 64
+// rows.
 #include "common.cuh"
 
 struct LinearParams {
@@ -120,12 +122,12 @@ __device__ __forceinline__ void multiply(float (&acc)[M][N][4], u32 stage, u32 o
   }
 }
 
-template <Then THEN> __device__ __forceinline__ void small(const LinearParams &p) {
-  constexpr u32 OUTPUTS = 32, ROWS = 16, WARPS = 4;
+template <Then THEN, u32 ROWS, u32 STAGES> __device__ __forceinline__ void few(const LinearParams &p) {
+  constexpr u32 OUTPUTS = 32, WARPS = 4;
   extern __shared__ __align__(1024) unsigned char smem[];
   u32 warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-  Tile<OUTPUTS, ROWS, 8, WARPS * WARP> tile(p, smem);
-  float acc[2][2][4] = {};
+  Tile<OUTPUTS, ROWS, STAGES, WARPS * WARP> tile(p, smem);
+  float acc[2][ROWS / 8][4] = {};
   tile.run([&](u32 stage) { multiply<OUTPUTS, ROWS>(acc, stage, 0, 0, warp * 2); });
 
   // The warps' sums meet in shared memory, in a fixed order.
@@ -135,7 +137,7 @@ template <Then THEN> __device__ __forceinline__ void small(const LinearParams &p
 #pragma unroll
   for (int m = 0; m < 2; ++m)
 #pragma unroll
-    for (int n = 0; n < 2; ++n)
+    for (int n = 0; n < ROWS / 8; ++n)
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         sums[warp][n * 8 + lane % 4 * 2 + i % 2][m * 16 + lane / 4 + i / 2 * 8] = acc[m][n][i];
@@ -169,16 +171,20 @@ template <Then THEN> __device__ __forceinline__ void large(const LinearParams &p
                    tile.first_output + output + m * 16 + lane / 4 + i / 2 * 8, acc[m][n][i]);
 }
 
+template <Then THEN> __device__ __forceinline__ void small(const LinearParams &p) { few<THEN, 16, 8>(p); }
+template <Then THEN> __device__ __forceinline__ void medium(const LinearParams &p) { few<THEN, 64, 4>(p); }
+
 } // namespace
 
-#define LINEAR(SHAPE, THREADS, NAME, THEN)                                                                   \
+#define LINEAR(SHAPE, THREADS)                                                                               \
+  LINEAR_THEN(SHAPE, THREADS, linear_##SHAPE##_store, Then::Store)                                           \
+  LINEAR_THEN(SHAPE, THREADS, linear_##SHAPE##_add, Then::Add)                                               \
+  LINEAR_THEN(SHAPE, THREADS, linear_##SHAPE##_relu, Then::ReluSplit)
+#define LINEAR_THEN(SHAPE, THREADS, NAME, THEN)                                                              \
   extern "C" __global__ void __launch_bounds__(THREADS) NAME(const __grid_constant__ LinearParams p) {       \
     SHAPE<THEN>(p);                                                                                          \
   }
 
-LINEAR(small, 128, linear_small_store, Then::Store)
-LINEAR(small, 128, linear_small_add, Then::Add)
-LINEAR(small, 128, linear_small_relu, Then::ReluSplit)
-LINEAR(large, 256, linear_large_store, Then::Store)
-LINEAR(large, 256, linear_large_add, Then::Add)
-LINEAR(large, 256, linear_large_relu, Then::ReluSplit)
+LINEAR(small, 128)
+LINEAR(medium, 128)
+LINEAR(large, 256)

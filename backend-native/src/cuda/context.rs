@@ -323,3 +323,31 @@ fn format_uuid(bytes: &[std::ffi::c_char; 16]) -> String {
     ]
     .join("-")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_gpu_is_an_error_that_says_what_to_do() {
+        let error = Gpu::open(1_000_000).expect_err("no machine has so many");
+        assert!(
+            matches!(
+                error,
+                Error::NoDriver | Error::NoDevice { .. } | Error::Driver { .. }
+            ),
+            "{error:?}"
+        );
+        assert!(
+            matches!(error, Error::Driver { .. }) || error.to_string().contains("--device cpu"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn uuids_read_as_nvidia_smi_prints_them() {
+        let bytes: [u8; 16] = std::array::from_fn(|i| u8::try_from(i * 17).expect("up to 255"));
+        let text = format_uuid(&bytes.map(|byte| std::ffi::c_char::from_ne_bytes([byte])));
+        assert_eq!(text, "00112233-4455-6677-8899-aabbccddeeff");
+    }
+}

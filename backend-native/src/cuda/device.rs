@@ -1,6 +1,8 @@
 //! The engine's CUDA device: the built-in model over paged KV in GPU memory.
 
-use cudarc::driver::{CudaEvent, CudaSlice};
+use std::ops::Range;
+
+use cudarc::driver::CudaSlice;
 use half::{bf16, f16};
 use kvlens_core::BoxError;
 
@@ -8,14 +10,14 @@ use kvlens_core::BoxError;
 use super::nvml::EnergyMeter;
 use super::{
     attention::{Attention, Tensors},
+    buffers::Buffers,
     context::Gpu,
     decode::{DecodeBatch, decode},
     dtype::Element,
     error::{Context as _, Result},
     kv::BlockCopies,
     layout::KvLayout,
-    ops::{Qkv, Selection, SplitRows, Then, argmax, embed, rotate_append, split},
-    pinned::PinnedBuffer,
+    ops::{Qkv, Selection, Then, argmax, embed, rotate_append, split},
     prefill::{PrefillBatch, PrefillRoom, prefill},
     step::{StepRows, decode_sequences, prefill_sequences},
     swap::{SwapArea, SwapPair},
@@ -56,24 +58,6 @@ pub struct CudaDevice<T: Element> {
     timer: SpanTimer,
     #[cfg(feature = "nvml")]
     energy: Option<EnergyMeter>,
-}
-
-/// What lives between the kernels of a step.
-#[derive(Debug)]
-struct Buffers {
-    hidden: CudaSlice<f32>,
-    /// The hidden state, normalized, as projections take it.
-    normal: SplitRows,
-    qkv: CudaSlice<f32>,
-    attention: SplitRows,
-    /// Between the two halves of the feed-forward part.
-    inner: SplitRows,
-    /// Hidden states of the rows that a token follows.
-    last: SplitRows,
-    logits: CudaSlice<f32>,
-    tokens: CudaSlice<u32>,
-    host_tokens: PinnedBuffer<u32>,
-    arrived: CudaEvent,
 }
 
 impl CudaDevice<f16> {
@@ -198,6 +182,7 @@ impl<T: Element> CudaDevice<T> {
 
     /// Attention of one layer, added to the hidden state.
     fn attend(&mut self, index: usize) -> Result<()> {
+        self.place_qkv(index)?;
         let Self {
             gpu,
             layout,
@@ -206,30 +191,8 @@ impl<T: Element> CudaDevice<T> {
             buffers,
             ..
         } = self;
-        let Layer { qkv, output, .. } = &weights.layers[index];
-        let (count, shape) = (rows.len(), &weights.shape);
-        normalize(gpu, buffers, count)?;
-        qkv.apply(
-            gpu,
-            &buffers.normal,
-            count,
-            Then::Store(buffers.qkv.as_view_mut()),
-        )?;
-        let layer = index * layout.layer_elements()..(index + 1) * layout.layer_elements();
-        let placed = Qkv {
-            rows: &mut buffers.qkv,
-            q_heads: shape.q_heads,
-            positions: rows.device_positions.device(),
-            frequencies: &weights.frequencies,
-        };
-        rotate_append(
-            gpu,
-            layout,
-            &rows.mapping,
-            &placed,
-            &mut self.pool.slice_mut(layer.clone()),
-        )?;
-        let (queries, kv) = (buffers.qkv.as_view(), self.pool.slice(layer));
+        let shape = &weights.shape;
+        let (queries, kv) = (buffers.qkv.as_view(), self.pool.slice(layer_range(layout, index)));
         let mut call = Attention {
             tensors: Tensors::Wide {
                 queries: &queries,
@@ -242,12 +205,39 @@ impl<T: Element> CudaDevice<T> {
         decode::<T>(gpu, &self.decode, &mut call, &kv)?;
         call.first_row = rows.decodes();
         prefill::<T>(gpu, &self.prefill, &mut call, &kv)?;
+        let output = &weights.layers[index].output;
         output.apply(
             gpu,
             &buffers.attention,
-            count,
+            rows.len(),
             Then::Add(buffers.hidden.as_view_mut()),
         )
+    }
+
+    /// Computes queries, keys and values of one layer, and writes keys and values to the pool.
+    fn place_qkv(&mut self, index: usize) -> Result<()> {
+        let Self {
+            gpu,
+            layout,
+            weights,
+            rows,
+            buffers,
+            ..
+        } = self;
+        let count = rows.len();
+        normalize(gpu, buffers, count)?;
+        let then = Then::Store(buffers.qkv.as_view_mut());
+        weights.layers[index]
+            .qkv
+            .apply(gpu, &buffers.normal, count, then)?;
+        let qkv = Qkv {
+            rows: &mut buffers.qkv,
+            q_heads: weights.shape.q_heads,
+            positions: rows.device_positions.device(),
+            frequencies: &weights.frequencies,
+        };
+        let mut kv = self.pool.slice_mut(layer_range(layout, index));
+        rotate_append(gpu, layout, &rows.mapping, &qkv, &mut kv)
     }
 
     /// The feed-forward part of one layer, added to the hidden state.
@@ -368,23 +358,6 @@ impl<T: Element> Device for CudaDevice<T> {
     }
 }
 
-impl Buffers {
-    fn try_new(gpu: &Gpu, shape: &ModelShape, tokens: usize, seqs: usize) -> Result<Self> {
-        Ok(Self {
-            hidden: gpu.zeros(tokens * shape.hidden)?,
-            normal: SplitRows::try_new(gpu, tokens, shape.hidden)?,
-            qkv: gpu.zeros(tokens * (shape.q_dim() + 2 * shape.kv_dim()))?,
-            attention: SplitRows::try_new(gpu, tokens, shape.q_dim())?,
-            inner: SplitRows::try_new(gpu, tokens, shape.hidden)?,
-            last: SplitRows::try_new(gpu, seqs, shape.hidden)?,
-            logits: gpu.zeros(seqs * shape.vocabulary)?,
-            tokens: gpu.zeros(seqs)?,
-            host_tokens: gpu.pinned(seqs)?,
-            arrived: gpu.context().new_event(None).during("making an event")?,
-        })
-    }
-}
-
 /// The KV blocks that fit a fraction of the free memory, once the model and the buffers of a step are there.
 ///
 /// # Errors
@@ -413,6 +386,10 @@ fn layout(shape: &ModelShape, blocks: usize, block_size: u32) -> Result<KvLayout
         shape.kv_heads,
         shape.head_dim,
     )
+}
+
+fn layer_range(layout: &KvLayout, index: usize) -> Range<usize> {
+    index * layout.layer_elements()..(index + 1) * layout.layer_elements()
 }
 
 fn describe(gpu: &Gpu, config: &EngineConfig) -> DeviceInfo {

@@ -111,3 +111,37 @@ impl KvLayout {
         self.block_size.trailing_zeros()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_without_a_kernel_are_refused_by_name() {
+        let refused = |layers, blocks, block_size, kv_heads, head_dim| match KvLayout::try_new(
+            layers, blocks, block_size, kv_heads, head_dim,
+        ) {
+            Err(Error::UnsupportedShape { what, .. }) => what,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(1, 1, 16, 1, 96), "head size");
+        assert_eq!(refused(1, 1, 24, 1, 64), "block size");
+        assert_eq!(refused(1, 1, 8, 1, 64), "block size");
+        assert_eq!(refused(1, 1, 16, 0, 64), "number of KV heads");
+        assert_eq!(refused(0, 1, 16, 1, 64), "number of layers");
+        assert_eq!(refused(1, 1 << 28, 16, 1, 64), "number of KV blocks");
+        assert_eq!(refused(1, 0, 16, 1, 64), "number of KV blocks");
+    }
+
+    #[test]
+    fn a_heads_share_of_a_block_is_contiguous() {
+        let layout = KvLayout::try_new(2, 5, 16, 8, 128).expect("a supported shape");
+        assert_eq!(
+            layout.head_offset(0, false, 1) - layout.head_offset(0, false, 0),
+            16 * 128
+        );
+        assert_eq!(layout.head_offset(0, true, 0), 8 * 16 * 128);
+        assert_eq!(layout.head_offset(1, false, 0), layout.block_elements());
+        assert_eq!(layout.elements(), 2 * 5 * layout.block_elements());
+    }
+}

@@ -6,7 +6,7 @@
 //! | `module` | the PTX of `kernels/`, embedded, loaded when first used |
 //! | `layout`, `table`, `plan` | the shape of the KV pool; block tables, checked; equal shares of a ragged batch |
 //! | `attention`, `decode`, `prefill`, `kv`, `swap`, `ops` | one typed launcher per kernel |
-//! | `device`, `step`, `weights` | the engine's device: the built-in model over these |
+//! | `device`, `step`, `buffers`, `weights` | the engine's device: the built-in model over these |
 //! | `graph`, `timing`, `nvml`, `source` | a step as one launch; times read later; power, energy, memory as gauges |
 //!
 //! The driver library is opened at run time: this builds and links on machines without CUDA, and there
@@ -14,6 +14,7 @@
 //! No statistic ever waits for either.
 
 mod attention;
+mod buffers;
 mod context;
 mod decode;
 mod device;

@@ -17,8 +17,10 @@ use super::{
 };
 
 const THREADS: u32 = 256;
-/// Rows up to which the projection that is made for few rows is the faster one.
-const SMALL_ROWS: usize = 64;
+/// Rows of the tiles of `linear.cu`: a projection takes the smallest that holds all its rows, or many of the
+/// largest.
+const SMALL_ROWS: usize = 16;
+const MEDIUM_ROWS: usize = 64;
 /// Inputs of a projection come in multiples of this.
 const DEPTH: usize = 64;
 
@@ -235,16 +237,12 @@ impl Linear {
     pub fn apply(&self, gpu: &Gpu, x: &SplitRows, rows: usize, then: Then<'_>) -> Result<()> {
         x.check(rows, self.inputs)?;
         let (names, y, y_lo) = match then {
-            Then::Store(y) => (
-                ["linear_small_store", "linear_large_store"],
-                self.plain(&y, rows)?,
-                0,
-            ),
-            Then::Add(y) => (["linear_small_add", "linear_large_add"], self.plain(&y, rows)?, 0),
+            Then::Store(y) => (STORE, self.plain(&y, rows)?, 0),
+            Then::Add(y) => (ADD, self.plain(&y, rows)?, 0),
             Then::ReluSplit(y) => {
                 y.check(rows, self.outputs)?;
                 let (hi, lo) = y.addresses();
-                (["linear_small_relu", "linear_large_relu"], hi, lo)
+                (RELU_SPLIT, hi, lo)
             }
         };
         if rows == 0 {
@@ -273,28 +271,35 @@ impl Linear {
         Ok(address(y))
     }
 
-    /// The kernel for a number of rows, with its grid: `small` and `large` of `linear.cu`.
-    fn shape(&self, [small, large]: [&'static str; 2], rows: usize) -> (Kernel, (u32, u32, u32)) {
-        let kernel = |name, threads, shared_bytes| Kernel {
+    /// The kernel for a number of rows, with its grid.
+    fn shape(&self, [small, medium, large]: [&'static str; 3], rows: usize) -> (Kernel, (u32, u32, u32)) {
+        let (name, threads, outputs, tile_rows, stages) = if rows <= SMALL_ROWS {
+            (small, 128, 32, SMALL_ROWS, 8)
+        } else if rows <= MEDIUM_ROWS {
+            (medium, 128, 32, MEDIUM_ROWS, 4)
+        } else {
+            (large, 256, 128, MEDIUM_ROWS, 3)
+        };
+        let shared_bytes = tile_bytes(outputs, number(tile_rows), stages);
+        let kernel = Kernel {
             module: Module::Linear,
             name,
             threads,
             shared_bytes,
         };
-        let grid = |outputs, tile| {
-            (
-                number(self.outputs.div_ceil(outputs)),
-                number(rows.div_ceil(tile)),
-                1,
-            )
-        };
-        if rows <= SMALL_ROWS {
-            (kernel(small, 128, tile_bytes(32, 16, 8)), grid(32, 16))
-        } else {
-            (kernel(large, 256, tile_bytes(128, 64, 3)), grid(128, 64))
-        }
+        let grid = (
+            number(self.outputs.div_ceil(outputs as usize)),
+            number(rows.div_ceil(tile_rows)),
+            1,
+        );
+        (kernel, grid)
     }
 }
+
+/// Entry points for few, some and many rows.
+const STORE: [&str; 3] = ["linear_small_store", "linear_medium_store", "linear_large_store"];
+const ADD: [&str; 3] = ["linear_small_add", "linear_medium_add", "linear_large_add"];
+const RELU_SPLIT: [&str; 3] = ["linear_small_relu", "linear_medium_relu", "linear_large_relu"];
 
 /// Shared memory of a tile of `linear.cu`: weights and both planes of x, times the stages.
 fn tile_bytes(outputs: u32, rows: u32, stages: u32) -> u32 {

@@ -1,9 +1,8 @@
 //! Decode attention on the nine shapes of the FlashInfer baseline.
 
-use half::f16;
-use kvlens_native::cuda::{Attention, DecodeBatch, Gpu, KvLayout, Result, Sequence, Tensors, decode};
+use kvlens_native::cuda::{DecodeBatch, Gpu, KvLayout, Result, Sequence, decode};
 
-use crate::{clock::replayed, fill::Fill};
+use crate::{clock::replayed, fill::Fill, rows::Rows};
 
 const Q_HEADS: usize = 32;
 const KV_HEADS: usize = 8;
@@ -32,25 +31,27 @@ pub(crate) fn run(gpu: &Gpu, ceiling: f64, fill: &mut Fill) -> Result<()> {
         "\n## Decode attention, f16, {Q_HEADS} query heads, {KV_HEADS} KV heads, head size {HEAD_DIM}, block {BLOCK}\n"
     );
     println!(
-        "| batch | longest | us | cold, us | GB/s | of copy | FlashInfer, us | GB/s | of its copy | speed-up |"
+        "| batch | longest | us | cold, us | wide, us | GB/s | of copy | FlashInfer, us | GB/s | of its copy | speed-up |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for (batch, longest, baseline_us, baseline_rate) in SHAPES {
         let lens = lengths(batch, longest, fill);
         let bytes = bytes(&lens);
         // The baseline rotates over at most eight caches, which the L2 partly holds for the first shape.
         let rotated = (400e6 / bytes) as usize + 1;
-        let alike = measure(gpu, &lens, rotated.min(8), fill)?;
+        let alike = measure(gpu, &lens, rotated.min(8), false, fill)?;
+        let wide = measure(gpu, &lens, rotated.min(8), true, fill)?;
         let cold = if rotated <= 8 {
             alike
         } else {
-            measure(gpu, &lens, rotated, fill)?
+            measure(gpu, &lens, rotated, false, fill)?
         };
         let rate = bytes / alike / 1e9;
         println!(
-            "| {batch} | {longest} | {:.1} | {:.1} | {rate:.0} | {:.2} | {baseline_us} | {baseline_rate} | {:.2} | {:.2} |",
+            "| {batch} | {longest} | {:.1} | {:.1} | {:.1} | {rate:.0} | {:.2} | {baseline_us} | {baseline_rate} | {:.2} | {:.2} |",
             alike * 1e6,
             cold * 1e6,
+            wide * 1e6,
             rate / ceiling,
             baseline_rate / BASELINE_CEILING,
             rate / baseline_rate
@@ -77,13 +78,11 @@ fn bytes(lens: &[u32]) -> f64 {
 }
 
 /// Seconds of one launch, over `copies` sets of blocks visited in turn.
-fn measure(gpu: &Gpu, lens: &[u32], copies: usize, fill: &mut Fill) -> Result<f64> {
+fn measure(gpu: &Gpu, lens: &[u32], copies: usize, wide: bool, fill: &mut Fill) -> Result<f64> {
     let counts: Vec<usize> = lens.iter().map(|&len| (len as usize).div_ceil(BLOCK)).collect();
     let total: usize = counts.iter().sum();
     let layout = KvLayout::try_new(1, total * copies, BLOCK, KV_HEADS, HEAD_DIM)?;
     let pool = fill.device(gpu, layout.elements())?;
-    let q = fill.device(gpu, lens.len() * Q_HEADS * HEAD_DIM)?;
-    let mut out = gpu.zeros::<f16>(lens.len() * Q_HEADS * HEAD_DIM)?;
     let order = fill.permutation(total * copies);
     let mut batches = Vec::with_capacity(copies);
     for blocks in order.chunks_exact(total) {
@@ -101,23 +100,12 @@ fn measure(gpu: &Gpu, lens: &[u32], copies: usize, fill: &mut Fill) -> Result<f6
         batch.update(gpu, sequences.iter().copied())?;
         batches.push(batch);
     }
-    let (queries, layer) = (q.as_view(), pool.as_view());
+    let layer = pool.as_view();
+    let mut rows = Rows::new(gpu, lens.len(), Q_HEADS * HEAD_DIM, fill)?;
     let seconds = replayed(gpu, || {
-        for batch in &batches {
-            let mut rows = out.as_view_mut();
-            let tensors = Tensors::Narrow {
-                queries: &queries,
-                out: &mut rows,
-            };
-            let mut call = Attention {
-                tensors,
-                stride: Q_HEADS * HEAD_DIM,
-                first_row: 0,
-                scale: 0.088_388_35,
-            };
-            decode(gpu, batch, &mut call, &layer)?;
-        }
-        Ok(())
+        batches
+            .iter()
+            .try_for_each(|batch| rows.call(wide, |call| decode(gpu, batch, call, &layer)))
     })?;
     Ok(seconds / copies as f64)
 }

@@ -16,6 +16,7 @@ mod engine;
 mod fill;
 mod moves;
 mod prefill;
+mod rows;
 mod spy;
 
 use std::{process::ExitCode, time::Instant};
