@@ -5,6 +5,7 @@ use crate::file::{IpcFile, ipc};
 use crate::writer::EXTENSION;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use kvlens_core::record::Table;
+use kvlens_schema::output::check_unlocked;
 use kvlens_schema::recovery::{Recovery, TableRecovery};
 use kvlens_schema::{RunDir, SchemaError};
 use std::fs::{self, File};
@@ -20,7 +21,7 @@ const CONTINUATION: u8 = 0xff;
 /// Turns every open file of a killed run into a complete one, up to the last whole record batch, and says how many rows
 /// each table has.
 ///
-/// Run it again and nothing changes. The run must not be written to meanwhile.
+/// Run it again and nothing changes. A run that is still being written is refused.
 ///
 /// # Errors
 /// [`ArrowExportError`] when a file can't be read or written; the open file stays then.
@@ -47,6 +48,7 @@ pub fn recover(run: impl AsRef<Path>) -> Result<Recovery, ArrowExportError> {
 /// Copies the whole record batches of an open file into a complete one, and removes the open one.
 fn complete(open: &Path, sealed: &Path) -> Result<TableRecovery, ArrowExportError> {
     let io = |action, path| move |e| SchemaError::io(action, path, e);
+    check_unlocked(open)?;
     let mut result = TableRecovery::default();
     let mut file = File::open(open).map_err(io("read", open))?;
     let size = file.metadata().map_err(io("read", open))?.len();

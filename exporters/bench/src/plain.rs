@@ -1,5 +1,8 @@
 //! arrow-rs used plainly: a record batch a batch, into a buffered file.
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampNanosecondType;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_csv::WriterBuilder;
 use arrow_ipc::writer::FileWriter;
 use kvlens_core::run::{RunEnd, RunSchema};
@@ -7,6 +10,7 @@ use kvlens_core::{Batch, Error, Exporter, Result, Table};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
+use std::sync::Arc;
 
 const BUFFER: usize = 1 << 20;
 
@@ -60,6 +64,24 @@ impl Plain {
     }
 }
 
+/// Names UTC by its offset, which arrow-csv knows without a time zone database.
+fn offset_times(rows: &RecordBatch) -> RecordBatch {
+    let columns =
+        rows.columns().iter().map(
+            |column| match column.as_primitive_opt::<TimestampNanosecondType>() {
+                Some(times) => Arc::new(times.clone().with_timezone("+00:00")) as ArrayRef,
+                None => Arc::clone(column),
+            },
+        );
+    let fields = rows
+        .schema_ref()
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str());
+    let named: Vec<_> = fields.zip(columns).collect();
+    RecordBatch::try_from_iter(named).unwrap_or_else(|_| rows.clone())
+}
+
 impl Exporter for Plain {
     fn name(&self) -> &'static str {
         "plain"
@@ -72,7 +94,7 @@ impl Exporter for Plain {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         let rows = kvlens_schema::to_record_batch(&self.schema, batch).map_err(|e| e.export("plain"))?;
         match &mut self.writer {
-            Some(Writer::Csv(writer)) => writer.write(&rows),
+            Some(Writer::Csv(writer)) => writer.write(&offset_times(&rows)),
             Some(Writer::Ipc(writer)) => writer.write(&rows),
             None => Ok(()),
         }

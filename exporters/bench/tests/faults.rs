@@ -61,6 +61,31 @@ fn a_run_that_is_there_already_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_run_that_is_still_being_written_is_not_recovered() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut alive = exporters(dir.path());
+    for exporter in &mut alive {
+        exporter.begin(&sample_schema()).unwrap();
+        exporter.write(&steps(0)).unwrap();
+        exporter.flush().unwrap();
+    }
+    let run = dir.path().join("run_id=conformance");
+    let before = listing(&run);
+    let refused = [
+        kvlens_parquet::recover(&run).unwrap_err().to_string(),
+        kvlens_arrow::recover(&run).unwrap_err().to_string(),
+        kvlens_csv::recover(&run).unwrap_err().to_string(),
+    ];
+    assert!(
+        refused.iter().all(|text| text.contains("is still being written")),
+        "{refused:?}"
+    );
+    assert_eq!(listing(&run), before);
+    drop(alive);
+    assert_eq!(kvlens_parquet::recover(&run).unwrap().tables["steps"].rows(), 500);
+}
+
+#[test]
 fn an_unusable_run_id_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut schema = sample_schema();

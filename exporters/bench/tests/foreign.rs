@@ -25,7 +25,11 @@ fn foreign_readers_agree() {
     let step = |n: u64| StepRow {
         monotonic_ns: n * 1_000,
         step: n,
-        energy_mj: if n.is_multiple_of(3) { Opt64::NONE } else { n.into() },
+        energy_mj: if n.is_multiple_of(3) {
+            Opt64::NONE
+        } else {
+            n.into()
+        },
         ..StepRow::default()
     };
     let steps: Vec<_> = (0..ROWS as u64).map(step).collect();

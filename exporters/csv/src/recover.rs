@@ -2,6 +2,7 @@
 
 use crate::error::CsvError;
 use kvlens_core::record::Table;
+use kvlens_schema::output::check_unlocked;
 use kvlens_schema::recovery::{Recovery, TableRecovery};
 use kvlens_schema::{RunDir, SchemaError};
 use std::fs::{File, OpenOptions};
@@ -10,7 +11,7 @@ use std::path::Path;
 
 /// Cuts each file of a killed run back to its last whole line, and says how many rows it has.
 ///
-/// Run it again and nothing changes. The run must not be written to meanwhile.
+/// Run it again and nothing changes. A run that is still being written is refused.
 ///
 /// # Errors
 /// [`CsvError`] when a file can't be read or cut.
@@ -29,6 +30,7 @@ pub fn recover(run: impl AsRef<Path>) -> Result<Recovery, CsvError> {
 }
 
 fn recover_file(path: &Path) -> Result<TableRecovery, CsvError> {
+    check_unlocked(path)?;
     let io = |action| move |e| SchemaError::io(action, path, e);
     let found = scan(File::open(path).map_err(io("read"))?).map_err(io("read"))?;
     if found.size > found.whole {

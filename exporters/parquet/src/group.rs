@@ -10,6 +10,7 @@ use kvlens_schema::table::CHUNK_ROWS;
 pub(crate) struct Group {
     chunks: Vec<RecordBatch>,
     rows: usize,
+    bytes: usize,
     /// How many of the chunks are in the stream.
     flushed: usize,
 }
@@ -18,6 +19,11 @@ impl Group {
     /// Rows that wait.
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Memory that the rows take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The rows.
@@ -29,6 +35,7 @@ impl Group {
     pub(crate) fn push(&mut self, chunk: RecordBatch) {
         if chunk.num_rows() > 0 {
             self.rows += chunk.num_rows();
+            self.bytes += chunk.get_array_memory_size();
             self.chunks.push(chunk);
         }
     }

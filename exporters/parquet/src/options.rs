@@ -23,6 +23,8 @@ pub struct ParquetOptions {
 impl ParquetOptions {
     /// Rows of a row group: what waits in memory, per table, is at most this.
     pub const ROW_GROUP_ROWS: usize = 131_072;
+    /// A row group ends at this memory, however few its rows: samples with histograms take kilobytes each.
+    pub const ROW_GROUP_BYTES: usize = 40 << 20;
     /// Rows of a part.
     pub const PART_ROWS: usize = 1_048_576;
     /// A part is sealed at this age, however few its rows.

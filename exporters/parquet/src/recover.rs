@@ -16,6 +16,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use kvlens_core::record::Table;
 use kvlens_schema::RunDir;
+use kvlens_schema::output::check_unlocked;
 use kvlens_schema::recovery::{Recovery, TableRecovery};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ use std::path::Path;
 
 /// Turns everything that a killed run flushed into sealed parts, and says how many rows each table has.
 ///
-/// Run it again and nothing changes. The run must not be written to meanwhile.
+/// Run it again and nothing changes. A run that is still being written is refused.
 ///
 /// # Errors
 /// [`ParquetError`] when a file can't be read or written; what was recovered before stays, and another call goes on.
@@ -46,6 +47,11 @@ pub fn recover(run: impl AsRef<Path>) -> Result<Recovery, ParquetError> {
 fn recover_table(dir: &Path) -> Result<TableRecovery, ParquetError> {
     let names = list(dir)?;
     let mut result = TableRecovery::default();
+    for name in &names {
+        if matches!(name, Name::Open(_) | Name::Stream(..)) {
+            check_unlocked(&name.path(dir))?;
+        }
+    }
     let open: BTreeSet<u32> = names.iter().filter_map(|name| open_part(*name)).collect();
     for name in &names {
         if let Name::Part(part) | Name::Tail(part) = name {

@@ -124,7 +124,8 @@ impl TableWriter {
             part.checkpoint(fsync)?;
             self.drop_stream()?;
         }
-        if self.group.rows() >= self.options.row_group_rows() {
+        let full = self.group.rows() >= self.options.row_group_rows();
+        if full || self.group.bytes() >= ParquetOptions::ROW_GROUP_BYTES {
             self.close_group()?;
         }
         let full = |part: &Part| part.rows() >= self.options.part_rows() as u64;

@@ -24,6 +24,12 @@ pub enum SchemaError {
         /// What exists.
         path: PathBuf,
     },
+    /// A run that is to be recovered is still being written.
+    #[error("`{}` is still being written; end the process that records the run first", path.display())]
+    Live {
+        /// The file that a process holds open.
+        path: PathBuf,
+    },
     /// A run id can't be a directory's name.
     #[error(
         "run id `{run_id}` is not usable: use 1 to 128 letters, digits, `.`, `_` or `-`, not starting with `.`"

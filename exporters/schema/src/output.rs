@@ -42,6 +42,8 @@ impl OutputFile {
         let path = path.into();
         let opened = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = opened.map_err(|e| SchemaError::io("create", &path, e))?;
+        // A new file is locked by nobody; a file system without locks only loses the check of `check_unlocked`.
+        let _ = try_lock(&file);
         Ok(Self {
             file,
             path,
@@ -154,6 +156,37 @@ impl Write for OutputFile {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Checks that no living process writes a file: an [`OutputFile`] holds an advisory lock that dies with its process.
+///
+/// # Errors
+/// [`SchemaError::Live`] if one does, [`SchemaError::Io`] when the file can't be opened. A file that is not there is
+/// written by nobody.
+pub fn check_unlocked(path: &Path) -> Result<(), SchemaError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(|e| SchemaError::io("open", path, e))?,
+    };
+    match try_lock(&file) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(SchemaError::Live {
+            path: path.to_path_buf(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn try_lock(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::flock(
+        file,
+        rustix::fs::FlockOperation::NonBlockingLockExclusive,
+    )?)
+}
+
+#[cfg(not(unix))]
+fn try_lock(_: &File) -> io::Result<()> {
+    Ok(())
 }
 
 /// Writes a small file whole: under another name first, then renamed over the old one.
