@@ -117,7 +117,9 @@ pub enum AnalysisError {
         known: Vec<String>,
     },
     /// A condition can't be understood.
-    #[error("condition `{expression}`: {problem} at character {at}; write it like `ttft_p99>+5%` or `hit_rate<0.3`")]
+    #[error(
+        "condition `{expression}`: {problem} at character {at}; write it like `ttft_p99>+5%` or `hit_rate<0.3`"
+    )]
     Condition {
         /// The condition.
         expression: String,

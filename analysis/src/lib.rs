@@ -4,6 +4,7 @@
 
 pub mod compare;
 pub mod error;
+pub mod heatmap;
 pub mod kv;
 pub mod metrics;
 mod num;
@@ -13,6 +14,7 @@ pub mod run;
 pub mod scan;
 pub mod stats;
 pub mod summary;
+pub mod why;
 
 pub use error::{AnalysisError, Damage, DamageCause, Result};
 pub use metrics::Label;

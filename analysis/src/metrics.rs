@@ -24,7 +24,10 @@ const UNITS: [Unit; 13] = [
 
 /// The unit that a symbol stands for; [`Unit::None`] for one that is not known.
 pub(crate) fn unit(symbol: &str) -> Unit {
-    UNITS.into_iter().find(|unit| unit.symbol() == symbol).unwrap_or(Unit::None)
+    UNITS
+        .into_iter()
+        .find(|unit| unit.symbol() == symbol)
+        .unwrap_or(Unit::None)
 }
 
 /// A metric as the run's manifest describes it; `None` for a kind that this version does not know.
@@ -35,7 +38,12 @@ pub(crate) fn describe(metric: &ManifestMetric) -> Option<MetricDesc> {
         "histogram" => Kind::Histogram,
         _ => return None,
     };
-    Some(MetricDesc::owned(&metric.name, kind, unit(&metric.unit), &metric.help))
+    Some(MetricDesc::owned(
+        &metric.name,
+        kind,
+        unit(&metric.unit),
+        &metric.help,
+    ))
 }
 
 /// What a column is called and counted in, for people.
@@ -52,7 +60,11 @@ pub struct Label {
 impl Label {
     /// Describes something that is not a column.
     pub fn new(name: impl Into<String>, unit: Unit, help: impl Into<String>) -> Self {
-        Self { name: name.into(), unit: unit.symbol().to_owned(), help: help.into() }
+        Self {
+            name: name.into(),
+            unit: unit.symbol().to_owned(),
+            help: help.into(),
+        }
     }
 
     /// Looks a column up: in the run's own metrics, then in the catalog, then among the row tables' columns.

@@ -1,7 +1,10 @@
 //! Conversions between integers and floats, with what they lose said once.
 
 /// A count or a time as a float: exact up to 2^53.
-#[expect(clippy::cast_precision_loss, reason = "statistics are floats; 2^53 ns are 104 days")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "statistics are floats; 2^53 ns are 104 days"
+)]
 pub(crate) const fn float(value: u64) -> f64 {
     value as f64
 }
@@ -12,7 +15,10 @@ pub(crate) const fn len(value: usize) -> f64 {
 }
 
 /// A signed time as a float: exact up to 2^53.
-#[expect(clippy::cast_precision_loss, reason = "differences of times are far below 2^53 ns")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "differences of times are far below 2^53 ns"
+)]
 pub(crate) const fn signed(value: i64) -> f64 {
     value as f64
 }

@@ -86,7 +86,9 @@ impl Condition {
             problem: problem.to_owned(),
             at: expression.get(..at).map_or(at, |before| before.chars().count()) + 1,
         };
-        let at = expression.find(['<', '>']).ok_or_else(|| fail("`<` or `>` is missing", expression.len()))?;
+        let at = expression
+            .find(['<', '>'])
+            .ok_or_else(|| fail("`<` or `>` is missing", expression.len()))?;
         let (name, rest) = expression.split_at(at);
         let above = rest.starts_with('>');
         let limit = rest.get(1..).unwrap_or("");
@@ -96,14 +98,26 @@ impl Condition {
             known: Self::names(),
         })?;
         let limit = Limit::parse(limit.trim()).map_err(|problem| fail(problem, limit_at))?;
-        Ok(Self { expression: expression.to_owned(), metric, quantile, above, limit })
+        Ok(Self {
+            expression: expression.to_owned(),
+            metric,
+            quantile,
+            above,
+            limit,
+        })
     }
 
     /// Looks whether it holds for each candidate.
     pub fn check(&self, comparison: &Comparison) -> Vec<Outcome> {
         let check = |candidate: &Candidate| {
             let found = self.found(comparison, candidate);
-            let passed = found.is_some_and(|(value, _)| if self.above { value > self.limit() } else { value < self.limit() });
+            let passed = found.is_some_and(|(value, _)| {
+                if self.above {
+                    value > self.limit()
+                } else {
+                    value < self.limit()
+                }
+            });
             let sure = found.is_some_and(|(_, sure)| sure);
             Outcome {
                 expression: self.expression.clone(),
@@ -128,12 +142,17 @@ impl Condition {
             let value = candidate.side.figure(&self.metric)?;
             let found = match self.limit {
                 Limit::Value(_) => value,
-                Limit::Change(_) => crate::num::ratio(value, comparison.baseline.figure(&self.metric)?)? - 1.0,
+                Limit::Change(_) => {
+                    crate::num::ratio(value, comparison.baseline.figure(&self.metric)?)? - 1.0
+                }
             };
             return Some((found, true));
         };
-        let sure = |shift: Option<Shift>, verdict: Verdict| Some((shift?.ratio - 1.0, verdict.is_difference()));
-        let quantile = self.quantile.and_then(|q| metric.quantiles.iter().find(|found| (found.q - q).abs() < 1e-9));
+        let sure =
+            |shift: Option<Shift>, verdict: Verdict| Some((shift?.ratio - 1.0, verdict.is_difference()));
+        let quantile = self
+            .quantile
+            .and_then(|q| metric.quantiles.iter().find(|found| (found.q - q).abs() < 1e-9));
         match (self.limit, self.quantile) {
             (Limit::Change(_), None) => sure(metric.shift, metric.verdict),
             (Limit::Change(_), Some(_)) => quantile.and_then(|found| sure(found.ratio, found.verdict)),
@@ -157,8 +176,13 @@ fn metric(name: &str) -> Option<(String, Option<f64>)> {
         return Some((name.to_owned(), None));
     }
     let (base, quantile) = name.rsplit_once("_p")?;
-    let q = COMPARED_QUANTILES.into_iter().find(|q| format!("{:.0}", q * 100.0) == quantile)?;
-    LATENCIES.iter().any(|(known, _)| *known == base).then(|| (base.to_owned(), Some(q)))
+    let q = COMPARED_QUANTILES
+        .into_iter()
+        .find(|q| format!("{:.0}", q * 100.0) == quantile)?;
+    LATENCIES
+        .iter()
+        .any(|(known, _)| *known == base)
+        .then(|| (base.to_owned(), Some(q)))
 }
 
 impl Limit {
@@ -166,18 +190,31 @@ impl Limit {
         if text.is_empty() {
             return Err("a limit is missing");
         }
-        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+        let number = |text: &str| {
+            text.trim()
+                .parse::<f64>()
+                .ok()
+                .filter(|number| number.is_finite())
+        };
         if let Some(percent) = text.strip_suffix('%') {
             let signed = text.starts_with(['+', '-']);
             let percent = number(percent).ok_or("a number is missing before `%`")?;
-            return Ok(if signed { Self::Change(percent / 100.0) } else { Self::Value(percent / 100.0) });
+            return Ok(if signed {
+                Self::Change(percent / 100.0)
+            } else {
+                Self::Value(percent / 100.0)
+            });
         }
         for (unit, ns) in [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)] {
             if let Some(value) = text.strip_suffix(unit) {
-                return number(value).map(|value| Self::Value(value * ns)).ok_or("a number is missing before the unit");
+                return number(value)
+                    .map(|value| Self::Value(value * ns))
+                    .ok_or("a number is missing before the unit");
             }
         }
-        number(text).map(Self::Value).ok_or("the limit is no number with `%`, `ns`, `us`, `ms`, `s` or nothing behind it")
+        number(text)
+            .map(Self::Value)
+            .ok_or("the limit is no number with `%`, `ns`, `us`, `ms`, `s` or nothing behind it")
     }
 }
 
@@ -189,13 +226,29 @@ mod tests {
     #[test]
     fn conditions_are_understood() {
         let parsed = Condition::parse("ttft_p99>+5%").unwrap();
-        assert_eq!((parsed.metric.as_str(), parsed.quantile, parsed.above), ("ttft", Some(0.99), true));
+        assert_eq!(
+            (parsed.metric.as_str(), parsed.quantile, parsed.above),
+            ("ttft", Some(0.99), true)
+        );
         assert_eq!(parsed.limit, Limit::Change(0.05));
-        assert_eq!(Condition::parse(" hit_rate < 0.3").unwrap().limit, Limit::Value(0.3));
+        assert_eq!(
+            Condition::parse(" hit_rate < 0.3").unwrap().limit,
+            Limit::Value(0.3)
+        );
         assert_eq!(Condition::parse("hit_rate<30%").unwrap().limit, Limit::Value(0.3));
-        assert_eq!(Condition::parse("e2e_p90>1.5s").unwrap().limit, Limit::Value(1.5e9));
-        assert_eq!(Condition::parse("tokens_per_s<-10%").unwrap().limit, Limit::Change(-0.1));
-        assert!(Condition::names().iter().all(|name| Condition::parse(&format!("{name}>1")).is_ok()));
+        assert_eq!(
+            Condition::parse("e2e_p90>1.5s").unwrap().limit,
+            Limit::Value(1.5e9)
+        );
+        assert_eq!(
+            Condition::parse("tokens_per_s<-10%").unwrap().limit,
+            Limit::Change(-0.1)
+        );
+        assert!(
+            Condition::names()
+                .iter()
+                .all(|name| Condition::parse(&format!("{name}>1")).is_ok())
+        );
     }
 
     #[test]

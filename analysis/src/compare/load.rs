@@ -59,7 +59,10 @@ impl Loaded {
         let cols = Cols::new(batch);
         let (arrival, id) = (cols.numbers("arrival")?, cols.strings("request_id")?);
         let (prompt, reason) = (cols.numbers("prompt_tokens")?, cols.strings("finish_reason")?);
-        let columns = LATENCIES.iter().map(|(_, column)| cols.numbers(column)).collect::<Result<Vec<_>>>()?;
+        let columns = LATENCIES
+            .iter()
+            .map(|(_, column)| cols.numbers(column))
+            .collect::<Result<Vec<_>>>()?;
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         for row in 0..cols.rows() {
             if matches!(reason.get(row), Some("abort" | "error")) {
@@ -71,7 +74,12 @@ impl Loaded {
                 *slot = column.get(row);
             }
             let (arrival, prompt_tokens) = (arrival.get(row).unwrap_or(0), prompt.get(row).unwrap_or(0));
-            self.push(Request { arrival, id, prompt_tokens, latencies });
+            self.push(Request {
+                arrival,
+                id,
+                prompt_tokens,
+                latencies,
+            });
         }
         Ok(())
     }
@@ -88,7 +96,8 @@ impl Loaded {
 
     fn thin(&mut self, left_out: u32) {
         self.left_out = self.left_out.max(left_out);
-        self.requests.retain(|request| request.id.trailing_zeros() >= left_out);
+        self.requests
+            .retain(|request| request.id.trailing_zeros() >= left_out);
     }
 
     fn merge(&mut self, other: Self) {
@@ -98,7 +107,10 @@ impl Loaded {
 
     /// A latency, in the order of arrival.
     pub(super) fn values(&self, latency: usize) -> Vec<f64> {
-        let values = self.requests.iter().filter_map(|request| request.latencies.get(latency).copied().flatten());
+        let values = self
+            .requests
+            .iter()
+            .filter_map(|request| request.latencies.get(latency).copied().flatten());
         values.map(float).collect()
     }
 
@@ -107,20 +119,30 @@ impl Loaded {
     pub(super) fn pairs(&self, other: &Self) -> Option<Vec<(Request, Request)>> {
         let left_out = self.left_out.max(other.left_out);
         let kept = |loaded: &Self| -> Vec<Request> {
-            let kept = loaded.requests.iter().filter(|request| request.id.trailing_zeros() >= left_out);
+            let kept = loaded
+                .requests
+                .iter()
+                .filter(|request| request.id.trailing_zeros() >= left_out);
             kept.copied().collect()
         };
         let (mine, theirs) = (kept(self), kept(other));
         let mut by_id: HashMap<u64, Option<Request>> = HashMap::with_capacity(theirs.len());
         for request in &theirs {
             // An identifier that comes twice names nothing.
-            by_id.entry(request.id).and_modify(|known| *known = None).or_insert(Some(*request));
+            by_id
+                .entry(request.id)
+                .and_modify(|known| *known = None)
+                .or_insert(Some(*request));
         }
         let mut pairs = Vec::with_capacity(mine.len());
         for request in &mine {
             // Taking it out leaves a second request of this identifier without a partner.
             let partner = by_id.get_mut(&request.id).and_then(Option::take);
-            pairs.extend(partner.filter(|other| other.prompt_tokens == request.prompt_tokens).map(|other| (*request, other)));
+            pairs.extend(
+                partner
+                    .filter(|other| other.prompt_tokens == request.prompt_tokens)
+                    .map(|other| (*request, other)),
+            );
         }
         let needed = super::PAIRED_SHARE * len(mine.len().max(theirs.len()));
         (!pairs.is_empty() && len(pairs.len()) >= needed).then_some(pairs)
@@ -129,6 +151,9 @@ impl Loaded {
     /// A latency of pairs that both have.
     pub(super) fn paired_values(pairs: &[(Request, Request)], latency: usize) -> Vec<(f64, f64)> {
         let value = |request: &Request| request.latencies.get(latency).copied().flatten().map(float);
-        pairs.iter().filter_map(|(a, b)| Some((value(a)?, value(b)?))).collect()
+        pairs
+            .iter()
+            .filter_map(|(a, b)| Some((value(a)?, value(b)?)))
+            .collect()
     }
 }

@@ -146,8 +146,16 @@ impl Verdict {
 impl Candidate {
     /// Whether any metric or quantile differs.
     pub fn differs(&self) -> bool {
-        let quantiles = self.metrics.iter().flat_map(|metric| &metric.quantiles).map(|quantile| quantile.verdict);
-        self.metrics.iter().map(|metric| metric.verdict).chain(quantiles).any(Verdict::is_difference)
+        let quantiles = self
+            .metrics
+            .iter()
+            .flat_map(|metric| &metric.quantiles)
+            .map(|quantile| quantile.verdict);
+        self.metrics
+            .iter()
+            .map(|metric| metric.verdict)
+            .chain(quantiles)
+            .any(Verdict::is_difference)
     }
 
     /// A metric by its short name.
@@ -168,13 +176,24 @@ impl Side {
 /// # Errors
 /// [`AnalysisError::TooFewRuns`] for less than two, or what reading them gives.
 pub fn compare(runs: &[&Run], options: ScanOptions) -> Result<Comparison> {
-    let [first, others @ ..] = runs else { return Err(AnalysisError::TooFewRuns { given: 0 }) };
+    let [first, others @ ..] = runs else {
+        return Err(AnalysisError::TooFewRuns { given: 0 });
+    };
     if others.is_empty() {
         return Err(AnalysisError::TooFewRuns { given: 1 });
     }
     let baseline = Loaded::read(first, options)?;
-    let candidates = others.iter().map(|run| Ok(against(&baseline, &Loaded::read(run, options)?, side(run, options)?)));
-    Ok(Comparison { candidates: candidates.collect::<Result<_>>()?, baseline: side(first, options)? })
+    let candidates = others.iter().map(|run| {
+        Ok(against(
+            &baseline,
+            &Loaded::read(run, options)?,
+            side(run, options)?,
+        ))
+    });
+    Ok(Comparison {
+        candidates: candidates.collect::<Result<_>>()?,
+        baseline: side(first, options)?,
+    })
 }
 
 fn side(run: &Run, options: ScanOptions) -> Result<Side> {
@@ -190,13 +209,26 @@ fn side(run: &Run, options: ScanOptions) -> Result<Side> {
 
 fn figures(summary: &Summary) -> Vec<Figure> {
     let total = |name: &str| summary.totals.get(name).map(|total| float(*total));
-    let preemptions = total("preemptions_recompute").map(|count| count + total("preemptions_swap").unwrap_or(0.0));
+    let preemptions =
+        total("preemptions_recompute").map(|count| count + total("preemptions_swap").unwrap_or(0.0));
     let figure = |name, unit, value| Figure { name, unit, value };
     vec![
-        figure("requests", "{request}", Some(float(summary.finished.values().sum()))),
+        figure(
+            "requests",
+            "{request}",
+            Some(float(summary.finished.values().sum())),
+        ),
         figure("requests_per_s", "{request}/s", summary.throughput.requests_per_s),
-        figure("tokens_per_s", "{token}/s", summary.throughput.generation_tokens_per_s),
-        figure("prompt_tokens_per_s", "{token}/s", summary.throughput.prompt_tokens_per_s),
+        figure(
+            "tokens_per_s",
+            "{token}/s",
+            summary.throughput.generation_tokens_per_s,
+        ),
+        figure(
+            "prompt_tokens_per_s",
+            "{token}/s",
+            summary.throughput.prompt_tokens_per_s,
+        ),
         figure("hit_rate", "1", summary.rates.prefix_cache_hit),
         figure("kv_usage", "1", summary.utilisation.kv_cache_usage_mean),
         figure("busy", "1", summary.utilisation.busy),
@@ -220,10 +252,20 @@ fn against(baseline: &Loaded, candidate: &Loaded, side: Side) -> Candidate {
         metrics.push(metric(name, column, &a, &b, paired.as_deref()));
     }
     judge(&mut metrics);
-    Candidate { side, paired_requests: pairs.map(|pairs| pairs.len() as u64), metrics }
+    Candidate {
+        side,
+        paired_requests: pairs.map(|pairs| pairs.len() as u64),
+        metrics,
+    }
 }
 
-fn metric(name: &'static str, column: &str, a: &[f64], b: &[f64], paired: Option<&[(f64, f64)]>) -> MetricComparison {
+fn metric(
+    name: &'static str,
+    column: &str,
+    a: &[f64],
+    b: &[f64],
+    paired: Option<&[(f64, f64)]>,
+) -> MetricComparison {
     let enough = a.len().min(b.len()) >= FEWEST_VALUES;
     let all_zero = a.iter().chain(b).all(|value| *value == 0.0);
     let shift = match paired.filter(|pairs| pairs.len() >= FEWEST_VALUES) {
@@ -260,7 +302,11 @@ fn at_quantile(sorted: &[f64], q: f64) -> f64 {
 }
 
 fn at_rank(sorted: &[f64], rank: u64) -> f64 {
-    sorted.get(crate::num::size(rank)).or(sorted.last()).copied().unwrap_or(0.0)
+    sorted
+        .get(crate::num::size(rank))
+        .or(sorted.last())
+        .copied()
+        .unwrap_or(0.0)
 }
 
 /// The ratio of a quantile of two runs; each side comes in the order of arrival and sorted.
@@ -269,8 +315,17 @@ fn quantile_ratio(q: f64, a: (&[f64], &[f64]), b: (&[f64], &[f64])) -> Option<Sh
     let (log_b, error_b) = log_quantile(q, b.0, b.1)?;
     let (change, error) = (log_b - log_a, error_a.hypot(error_b));
     let reach = z(0.5 + CONFIDENCE / 2.0) * error;
-    let p = if error > 0.0 { two_sided_p(change / error) } else { f64::from(change == 0.0) };
-    Some(Shift { ratio: change.exp(), low: (change - reach).exp(), high: (change + reach).exp(), p })
+    let p = if error > 0.0 {
+        two_sided_p(change / error)
+    } else {
+        f64::from(change == 0.0)
+    };
+    Some(Shift {
+        ratio: change.exp(),
+        low: (change - reach).exp(),
+        high: (change + reach).exp(),
+        p,
+    })
 }
 
 /// A quantile's logarithm and its standard error: from the order statistics around it, for as many independent values
@@ -295,7 +350,10 @@ fn log_quantile(q: f64, values: &[f64], sorted: &[f64]) -> Option<(f64, f64)> {
 /// Says which tests hold when all of a family are considered.
 fn judge(metrics: &mut [MetricComparison]) {
     let alpha = FALSE_ALARMS / 2.0;
-    let shifts: Vec<f64> = metrics.iter().filter_map(|metric| Some(metric.shift?.p)).collect();
+    let shifts: Vec<f64> = metrics
+        .iter()
+        .filter_map(|metric| Some(metric.shift?.p))
+        .collect();
     let limit = holm(shifts, alpha);
     for metric in metrics.iter_mut() {
         if let Some(shift) = metric.shift {
@@ -303,7 +361,10 @@ fn judge(metrics: &mut [MetricComparison]) {
         }
     }
     let all = metrics.iter().flat_map(|metric| &metric.quantiles);
-    let limit = holm(all.filter_map(|quantile| Some(quantile.ratio?.p)).collect(), alpha);
+    let limit = holm(
+        all.filter_map(|quantile| Some(quantile.ratio?.p)).collect(),
+        alpha,
+    );
     for quantile in metrics.iter_mut().flat_map(|metric| &mut metric.quantiles) {
         if let Some(ratio) = quantile.ratio {
             quantile.verdict = verdict(&ratio, limit);
@@ -315,7 +376,10 @@ fn judge(metrics: &mut [MetricComparison]) {
 fn holm(mut ps: Vec<f64>, alpha: f64) -> f64 {
     ps.sort_by(f64::total_cmp);
     let count = ps.len();
-    let held = ps.iter().enumerate().take_while(|(at, p)| **p <= alpha / len(count - at));
+    let held = ps
+        .iter()
+        .enumerate()
+        .take_while(|(at, p)| **p <= alpha / len(count - at));
     held.last().map_or(-1.0, |(_, p)| *p)
 }
 

@@ -13,9 +13,14 @@ impl std::fmt::Display for Comparison {
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { expression, run_id, .. } = self;
+        let Self {
+            expression, run_id, ..
+        } = self;
         match self.found {
-            None => write!(f, "`{expression}` can't be told for {run_id}: a run does not know it"),
+            None => write!(
+                f,
+                "`{expression}` can't be told for {run_id}: a run does not know it"
+            ),
             Some(_) if self.fails => write!(f, "`{expression}` holds for {run_id}"),
             Some(_) if self.noise => write!(f, "`{expression}` is passed by {run_id}, but that can be noise"),
             Some(_) => write!(f, "`{expression}` does not hold for {run_id}"),
@@ -45,7 +50,10 @@ impl Comparison {
     fn document(&self) -> Document {
         let mut out = Document::default();
         for candidate in &self.candidates {
-            out.heading(format!("{} against {}", candidate.side.run_id, self.baseline.run_id));
+            out.heading(format!(
+                "{} against {}",
+                candidate.side.run_id, self.baseline.run_id
+            ));
             out.paragraph(match candidate.paired_requests {
                 Some(pairs) => format!("the same {pairs} requests in both: compared pair by pair"),
                 None => "different requests: compared as two samples".to_owned(),
@@ -63,10 +71,16 @@ impl Comparison {
     }
 
     fn figures(&self, candidate: &Candidate) -> Table {
-        let mut table = Table::new(["one figure a run, no test", &self.baseline.run_id, &candidate.side.run_id, "change"]);
+        let mut table = Table::new([
+            "one figure a run, no test",
+            &self.baseline.run_id,
+            &candidate.side.run_id,
+            "change",
+        ]);
         for figure in &self.baseline.figures {
             let other = candidate.side.figure(figure.name);
-            let show = |value: Option<f64>| value.map_or(String::new(), |value| with_unit(value, figure.unit));
+            let show =
+                |value: Option<f64>| value.map_or(String::new(), |value| with_unit(value, figure.unit));
             let change = figure.value.zip(other).and_then(|(a, b)| crate::num::ratio(b, a));
             if figure.value.is_some() || other.is_some() {
                 let change = change.map_or(String::new(), change_text);
@@ -80,9 +94,16 @@ impl Comparison {
 fn latencies(candidate: &Candidate) -> Table {
     let mut table = Table::new(["", "baseline", "candidate", "change", "95 % interval", ""]);
     for metric in &candidate.metrics {
-        let [a, b] = metric.means.map(|mean| mean.map_or(String::new(), |mean| with_unit(mean, &metric.label.unit)));
+        let [a, b] = metric
+            .means
+            .map(|mean| mean.map_or(String::new(), |mean| with_unit(mean, &metric.label.unit)));
         let name = spoken(&metric.label.name);
-        table.row(line(format!("{name}, shift (means)"), [a, b], metric.shift, metric.verdict));
+        table.row(line(
+            format!("{name}, shift (means)"),
+            [a, b],
+            metric.shift,
+            metric.verdict,
+        ));
         for quantile in &metric.quantiles {
             table.row(quantile_line(metric, quantile));
         }
@@ -91,13 +112,22 @@ fn latencies(candidate: &Candidate) -> Table {
 }
 
 fn quantile_line(metric: &MetricComparison, quantile: &QuantileComparison) -> Vec<String> {
-    let values = quantile.values.map(|value| count_with_unit(value, &metric.label.unit));
-    line(format!("  p{}", significant(quantile.q * 100.0)), values, quantile.ratio, quantile.verdict)
+    let values = quantile
+        .values
+        .map(|value| count_with_unit(value, &metric.label.unit));
+    line(
+        format!("  p{}", significant(quantile.q * 100.0)),
+        values,
+        quantile.ratio,
+        quantile.verdict,
+    )
 }
 
 fn line(name: String, [a, b]: [String; 2], shift: Option<Shift>, verdict: Verdict) -> Vec<String> {
     let change = shift.map_or(String::new(), |shift| change_text(shift.ratio));
-    let interval = shift.map_or(String::new(), |shift| format!("{} to {}", change_text(shift.low), change_text(shift.high)));
+    let interval = shift.map_or(String::new(), |shift| {
+        format!("{} to {}", change_text(shift.low), change_text(shift.high))
+    });
     let said = match verdict {
         Verdict::Higher => "* higher",
         Verdict::Lower => "* lower",
@@ -111,5 +141,9 @@ fn line(name: String, [a, b]: [String; 2], shift: Option<Shift>, verdict: Verdic
 fn change_text(ratio: f64) -> String {
     let change = (ratio - 1.0) * 100.0;
     let sign = if change >= 0.0 { "+" } else { "" };
-    if ratio > 100.0 { format!("x {}", significant(ratio)) } else { format!("{sign}{} %", significant(change)) }
+    if ratio > 100.0 {
+        format!("x {}", significant(ratio))
+    } else {
+        format!("{sign}{} %", significant(change))
+    }
 }

@@ -27,8 +27,14 @@ pub struct AccessSummary {
 /// [`AnalysisError::NoTable`](crate::AnalysisError::NoTable) if the run did not record `accesses`, or what reading it
 /// gives.
 pub fn access_summary(run: &Run, options: ScanOptions) -> Result<AccessSummary> {
-    let scan = run.scan(Table::Accesses)?.columns(&["hit", "sample_every"]).options(options);
-    let mut out = AccessSummary { sample_every: 1, ..AccessSummary::default() };
+    let scan = run
+        .scan(Table::Accesses)?
+        .columns(&["hit", "sample_every"])
+        .options(options);
+    let mut out = AccessSummary {
+        sample_every: 1,
+        ..AccessSummary::default()
+    };
     scan.for_each(|batch| {
         let cols = Cols::new(batch);
         let every = cols.numbers("sample_every")?;

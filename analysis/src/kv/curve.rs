@@ -21,7 +21,13 @@ impl ShardsOptions {
 
     /// Follows a share of the contents, moved into [1e-6, 1].
     pub fn new(rate: f64) -> Self {
-        Self { rate: if rate.is_finite() { rate.clamp(1e-6, 1.0) } else { Self::DEFAULT_RATE } }
+        Self {
+            rate: if rate.is_finite() {
+                rate.clamp(1e-6, 1.0)
+            } else {
+                Self::DEFAULT_RATE
+            },
+        }
     }
 }
 
@@ -67,7 +73,10 @@ impl MissRatioCurve {
     /// The hit rate at a size, in a straight line between the points.
     pub fn hit_rate(&self, blocks: u64) -> f64 {
         let after = self.points.partition_point(|point| point.blocks < blocks);
-        let (low, high) = (after.checked_sub(1).and_then(|at| self.points.get(at)), self.points.get(after));
+        let (low, high) = (
+            after.checked_sub(1).and_then(|at| self.points.get(at)),
+            self.points.get(after),
+        );
         match (low, high) {
             (_, Some(high)) if high.blocks == blocks => high.hit_rate,
             (Some(low), Some(high)) => {
@@ -83,7 +92,10 @@ impl MissRatioCurve {
     /// The smallest size on the curve that reaches a share of the highest hit rate.
     pub fn size_for(&self, share_of_ceiling: f64) -> Option<u64> {
         let wanted = self.ceiling * share_of_ceiling;
-        self.points.iter().find(|point| point.hit_rate >= wanted - 1e-12).map(|point| point.blocks)
+        self.points
+            .iter()
+            .find(|point| point.hit_rate >= wanted - 1e-12)
+            .map(|point| point.blocks)
     }
 }
 
@@ -131,7 +143,11 @@ pub(crate) struct Sampler {
 
 impl Sampler {
     pub(crate) fn new(rate: f64) -> Self {
-        let threshold = if rate >= 1.0 { u64::MAX } else { rounded(rate * float(u64::MAX)) };
+        let threshold = if rate >= 1.0 {
+            u64::MAX
+        } else {
+            rounded(rate * float(u64::MAX))
+        };
         let groups = if rate >= 1.0 { 0 } else { GROUPS };
         Self {
             rate: rate.min(1.0),
@@ -182,9 +198,13 @@ impl Sampler {
             return;
         }
         for (at, point) in out.points.iter_mut().enumerate() {
-            let rates: Vec<f64> = curves.iter().filter_map(|curve| Some(curve.points.get(at)?.hit_rate)).collect();
+            let rates: Vec<f64> = curves
+                .iter()
+                .filter_map(|curve| Some(curve.points.get(at)?.hit_rate))
+                .collect();
             let mean = rates.iter().sum::<f64>() / len(rates.len());
-            let variance = rates.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>() / (len(rates.len()) - 1.0);
+            let variance =
+                rates.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>() / (len(rates.len()) - 1.0);
             point.error = z(0.5 + CONFIDENCE / 2.0) * (variance / len(rates.len())).sqrt();
         }
     }
@@ -211,8 +231,15 @@ fn curve(stacks: &[StackDistances], rate: f64, sizes: &[u64]) -> MissRatioCurve 
     let prefix: Vec<Vec<u64>> = stacks.iter().map(|stack| running_sum(stack.counts())).collect();
     let point = |size: &u64| {
         let scaled = crate::num::size(rounded(float(*size) * rate));
-        let hits: u64 = prefix.iter().map(|sums| sums.get(scaled.min(sums.len() - 1)).copied().unwrap_or(0)).sum();
-        CurvePoint { blocks: *size, hit_rate: ratio(float(hits), float(accesses)).unwrap_or(0.0), error: 0.0 }
+        let hits: u64 = prefix
+            .iter()
+            .map(|sums| sums.get(scaled.min(sums.len() - 1)).copied().unwrap_or(0))
+            .sum();
+        CurvePoint {
+            blocks: *size,
+            hit_rate: ratio(float(hits), float(accesses)).unwrap_or(0.0),
+            error: 0.0,
+        }
     };
     let mut points: Vec<CurvePoint> = sizes.iter().map(point).collect();
     points.sort_by_key(|point| point.blocks);
@@ -242,7 +269,9 @@ mod tests {
     /// Accesses with a few hot blocks and many cold ones.
     fn skewed(count: usize, blocks: f64, seed: u64) -> Vec<u64> {
         let mut random = fastrand::Rng::with_seed(seed);
-        (0..count).map(|_| rounded(blocks * random.f64().powi(3))).collect()
+        (0..count)
+            .map(|_| rounded(blocks * random.f64().powi(3)))
+            .collect()
     }
 
     #[test]
@@ -253,7 +282,10 @@ mod tests {
         let sampled = sampled_curve(accesses.iter().copied(), &sizes, ShardsOptions::new(0.1));
         for (exact, sampled) in exact.points.iter().zip(&sampled.points) {
             let off = (exact.hit_rate - sampled.hit_rate).abs();
-            assert!(off < 0.02 && off <= 2.0 * sampled.error + 0.005, "{exact:?} {sampled:?}");
+            assert!(
+                off < 0.02 && off <= 2.0 * sampled.error + 0.005,
+                "{exact:?} {sampled:?}"
+            );
         }
         assert!((float(sampled.blocks) / float(exact.blocks) - 1.0).abs() < 0.05);
     }

@@ -75,7 +75,10 @@ impl Lives {
         let (end, released) = (cols.strings("end")?, cols.strings("released_by")?);
         let (hash, lifetime) = (cols.numbers("prefix_hash")?, cols.numbers("lifetime_ns")?);
         let (idle, count) = (cols.numbers("idle_ns")?, cols.numbers("reuse_count")?);
-        let (first, longest) = (cols.numbers("reuse_gap_first_ns")?, cols.numbers("reuse_gap_max_ns")?);
+        let (first, longest) = (
+            cols.numbers("reuse_gap_first_ns")?,
+            cols.numbers("reuse_gap_max_ns")?,
+        );
         let every = cols.numbers("sample_every")?;
         let (mut idles, mut gaps) = (Vec::new(), Vec::new());
         for row in 0..cols.rows() {
@@ -107,7 +110,11 @@ impl Lives {
         let Some(lifetime) = lifetime else { return };
         let config = fine();
         let (low, high) = config.range(config.index(lifetime));
-        let side = if matches!(how, "evicted" | "reallocated") { &mut self.ended } else { &mut self.censored };
+        let side = if matches!(how, "evicted" | "reallocated") {
+            &mut self.ended
+        } else {
+            &mut self.censored
+        };
         *side.entry(low + (high - low) / 2).or_default() += 1;
     }
 
@@ -121,7 +128,8 @@ impl Lives {
         if self.contents.len() > FOLLOWED {
             self.forgotten += 1;
             let forgotten = self.forgotten;
-            self.contents.retain(|hash, _| mix(*hash).trailing_zeros() >= forgotten);
+            self.contents
+                .retain(|hash, _| mix(*hash).trailing_zeros() >= forgotten);
         }
     }
 
@@ -131,8 +139,13 @@ impl Lives {
             *self.ends.entry(how).or_default() += count;
         }
         self.self_inflicted += other.self_inflicted;
-        for (mine, theirs) in [(&mut self.ended, other.ended), (&mut self.censored, other.censored)] {
-            theirs.into_iter().for_each(|(time, count)| *mine.entry(time).or_default() += count);
+        for (mine, theirs) in [
+            (&mut self.ended, other.ended),
+            (&mut self.censored, other.censored),
+        ] {
+            theirs
+                .into_iter()
+                .for_each(|(time, count)| *mine.entry(time).or_default() += count);
         }
         self.idle.merge(other.idle);
         self.reuse_gap.merge(other.reuse_gap);
@@ -142,7 +155,8 @@ impl Lives {
         if other.forgotten > self.forgotten {
             self.forgotten = other.forgotten;
             let forgotten = self.forgotten;
-            self.contents.retain(|hash, _| mix(*hash).trailing_zeros() >= forgotten);
+            self.contents
+                .retain(|hash, _| mix(*hash).trailing_zeros() >= forgotten);
         }
         for (hash, seen) in other.contents {
             self.content(hash, seen);
@@ -180,7 +194,10 @@ impl Lives {
         if self.sample_every > 1 || self.contents.is_empty() {
             return None;
         }
-        let mut out = Refetched { lives: 0, refetched: 0 };
+        let mut out = Refetched {
+            lives: 0,
+            refetched: 0,
+        };
         for (lives, evicted) in self.contents.values() {
             out.lives += u64::from(*lives);
             out.refetched += u64::from((*lives).saturating_sub(1).min(*evicted));

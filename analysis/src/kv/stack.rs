@@ -83,7 +83,11 @@ impl StackDistances {
 
     /// Numbers the last accesses anew, from 0 without gaps, in a tree with as much room again.
     fn pack(&mut self) {
-        let mut order: Vec<(usize, u64)> = self.last.iter().map(|(block, position)| (*position, *block)).collect();
+        let mut order: Vec<(usize, u64)> = self
+            .last
+            .iter()
+            .map(|(block, position)| (*position, *block))
+            .collect();
         order.sort_unstable();
         let room = (order.len() * 2).max(FIRST_POSITIONS);
         self.tree = Fenwick::with_ones(order.len(), room);
@@ -206,7 +210,11 @@ mod tests {
         let mut stack = StackDistances::default();
         accesses.iter().for_each(|block| drop(stack.access(*block)));
         for blocks in [1, 10, 100, 500, 699, 700] {
-            assert_eq!(stack.hits(blocks), brute_force(&accesses, blocks as usize), "{blocks}");
+            assert_eq!(
+                stack.hits(blocks),
+                brute_force(&accesses, blocks as usize),
+                "{blocks}"
+            );
         }
     }
 }

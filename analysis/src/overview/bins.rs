@@ -23,7 +23,12 @@ pub(crate) struct GaugeBin {
 }
 
 impl GaugeBin {
-    const EMPTY: Self = Self { sum: 0.0, weight: 0.0, low: f64::INFINITY, high: f64::NEG_INFINITY };
+    const EMPTY: Self = Self {
+        sum: 0.0,
+        weight: 0.0,
+        low: f64::INFINITY,
+        high: f64::NEG_INFINITY,
+    };
 
     pub(crate) fn merge(&mut self, other: &Self) {
         self.sum += other.sum;
@@ -141,7 +146,9 @@ impl Bins {
     /// The bin of a time that room was made for.
     pub(crate) fn bin(&self, at_ns: i64) -> usize {
         let place = (at_ns >> self.shift) - self.first;
-        usize::try_from(place).unwrap_or(0).min(self.len.saturating_sub(1))
+        usize::try_from(place)
+            .unwrap_or(0)
+            .min(self.len.saturating_sub(1))
     }
 
     /// How many of these ascending times fall into the same bin as the first.
@@ -175,7 +182,16 @@ impl Bins {
             let weight = signed(end - at);
             for (gauge, value) in values.iter().enumerate() {
                 if let Some(value) = *value {
-                    self.gauge(gauge, bin, &GaugeBin { sum: value * weight, weight, low: value, high: value });
+                    self.gauge(
+                        gauge,
+                        bin,
+                        &GaugeBin {
+                            sum: value * weight,
+                            weight,
+                            low: value,
+                            high: value,
+                        },
+                    );
                 }
             }
             if bin + 1 == self.len || end <= at {
@@ -236,7 +252,11 @@ impl Bins {
     /// A gauge over all the time.
     pub(crate) fn total(&self, gauge: usize) -> GaugeBin {
         let mut total = GaugeBin::EMPTY;
-        self.gauges.get(gauge).into_iter().flatten().for_each(|bin| total.merge(bin));
+        self.gauges
+            .get(gauge)
+            .into_iter()
+            .flatten()
+            .for_each(|bin| total.merge(bin));
         total
     }
 }

@@ -93,7 +93,11 @@ impl Overview<'_> {
         Some(match self.found(name)? {
             Found::Values(values) => Distribution {
                 label,
-                basis: if values.is_exact() { Basis::Rows } else { Basis::Buckets },
+                basis: if values.is_exact() {
+                    Basis::Rows
+                } else {
+                    Basis::Buckets
+                },
                 count: values.count(),
                 mean: values.mean(),
                 min: values.min(),
@@ -104,7 +108,11 @@ impl Overview<'_> {
                 let quantiles = merged.quantiles(&QUANTILES);
                 Distribution {
                     label,
-                    basis: if quantiles.is_empty() { Basis::Totals } else { Basis::Buckets },
+                    basis: if quantiles.is_empty() {
+                        Basis::Totals
+                    } else {
+                        Basis::Buckets
+                    },
                     count: merged.count(),
                     mean: merged.mean(),
                     min: merged.min(),
@@ -137,7 +145,9 @@ impl Overview<'_> {
     /// A density in bars of equal width on a logarithmic axis.
     pub fn density(&self, name: &str, bins: usize) -> Vec<DensityBin> {
         let filled = self.filled(name);
-        let (Some(first), Some(last)) = (filled.first(), filled.last()) else { return Vec::new() };
+        let (Some(first), Some(last)) = (filled.first(), filled.last()) else {
+            return Vec::new();
+        };
         let (low, high) = (float(first.0.max(1)).ln(), float(last.1.max(2)).ln() + 1e-9);
         let bins = crate::num::len(bins.max(1));
         let width = ((high - low) / bins).max(1e-9);
@@ -145,7 +155,10 @@ impl Overview<'_> {
         let mut shares: BTreeMap<usize, f64> = BTreeMap::new();
         for (from, to, count) in &filled {
             // A wide bucket is spread over the bars that it covers.
-            let (from, to) = (float((*from).max(1)).ln(), float(to.saturating_add(1).max(2)).ln());
+            let (from, to) = (
+                float((*from).max(1)).ln(),
+                float(to.saturating_add(1).max(2)).ln(),
+            );
             let (a, b) = (((from - low) / width).max(0.0), ((to - low) / width).min(bins));
             let mut at = crate::num::index(a);
             while crate::num::len(at) < b {
@@ -157,7 +170,11 @@ impl Overview<'_> {
         }
         let bar = |(at, share): (usize, f64)| {
             let start = low + width * crate::num::len(at);
-            DensityBin { low: start.exp(), high: (start + width).exp(), share }
+            DensityBin {
+                low: start.exp(),
+                high: (start + width).exp(),
+                share,
+            }
         };
         shares.into_iter().map(bar).collect()
     }

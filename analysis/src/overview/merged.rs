@@ -26,7 +26,10 @@ impl Merged {
     pub(crate) fn add(&mut self, value: Value) {
         match value {
             Value::Histogram(histogram) => {
-                let same = self.sparse.iter_mut().find(|known| known.config() == histogram.config());
+                let same = self
+                    .sparse
+                    .iter_mut()
+                    .find(|known| known.config() == histogram.config());
                 match same {
                     // The layouts are equal, so this can't fail.
                     Some(known) => drop(known.merge(&histogram)),
@@ -34,7 +37,10 @@ impl Merged {
                 }
             }
             Value::Fixed(histogram) => {
-                let same = self.fixed.iter_mut().find(|known| known.boundaries() == histogram.boundaries());
+                let same = self
+                    .fixed
+                    .iter_mut()
+                    .find(|known| known.boundaries() == histogram.boundaries());
                 match same {
                     Some(known) => drop(known.merge(&histogram)),
                     None => self.fixed.push(histogram),
@@ -52,8 +58,14 @@ impl Merged {
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
-        other.sparse.into_iter().for_each(|histogram| self.add(Value::Histogram(histogram)));
-        other.fixed.into_iter().for_each(|histogram| self.add(Value::Fixed(histogram)));
+        other
+            .sparse
+            .into_iter()
+            .for_each(|histogram| self.add(Value::Histogram(histogram)));
+        other
+            .fixed
+            .into_iter()
+            .for_each(|histogram| self.add(Value::Fixed(histogram)));
         self.add_flat(other.flat.count, other.flat.sum, other.flat.max);
     }
 
@@ -64,7 +76,13 @@ impl Merged {
 
     pub(crate) fn sum(&self) -> f64 {
         let sparse: f64 = self.sparse.iter().map(|histogram| float(histogram.sum())).sum();
-        sparse + self.fixed.iter().map(|histogram| float(histogram.sum())).sum::<f64>() + float(self.flat.sum)
+        sparse
+            + self
+                .fixed
+                .iter()
+                .map(|histogram| float(histogram.sum()))
+                .sum::<f64>()
+            + float(self.flat.sum)
     }
 
     pub(crate) fn min(&self) -> Option<u64> {
@@ -72,7 +90,11 @@ impl Merged {
     }
 
     pub(crate) fn max(&self) -> Option<u64> {
-        self.sparse.iter().filter_map(SparseHistogram::max).max().max(self.flat.max)
+        self.sparse
+            .iter()
+            .filter_map(SparseHistogram::max)
+            .max()
+            .max(self.flat.max)
     }
 
     /// Quantiles of the layout that holds most values; nothing for a format that keeps no buckets.
@@ -80,7 +102,9 @@ impl Merged {
         let sparse = self.sparse.iter().max_by_key(|histogram| histogram.count());
         let fixed = self.fixed.iter().max_by_key(|histogram| histogram.count());
         match (sparse, fixed) {
-            (Some(sparse), fixed) if fixed.is_none_or(|fixed| fixed.count() <= sparse.count()) => of_sparse(sparse, qs),
+            (Some(sparse), fixed) if fixed.is_none_or(|fixed| fixed.count() <= sparse.count()) => {
+                of_sparse(sparse, qs)
+            }
             (_, Some(fixed)) => of_fixed(fixed, qs),
             _ => Vec::new(),
         }
@@ -98,8 +122,16 @@ impl Merged {
         }
         for histogram in &self.fixed {
             let ends = histogram.boundaries();
-            for (bucket, count) in histogram.counts().iter().enumerate().filter(|(_, count)| **count > 0) {
-                let low = bucket.checked_sub(1).and_then(|before| ends.get(before)).map_or(0, |end| end + 1);
+            for (bucket, count) in histogram
+                .counts()
+                .iter()
+                .enumerate()
+                .filter(|(_, count)| **count > 0)
+            {
+                let low = bucket
+                    .checked_sub(1)
+                    .and_then(|before| ends.get(before))
+                    .map_or(0, |end| end + 1);
                 out.push((low, ends.get(bucket).copied().unwrap_or(low), *count));
             }
         }

@@ -54,19 +54,54 @@ impl<'a> Overview<'a> {
             rows: BTreeMap::new(),
             damage: Vec::new(),
         };
-        out.steps = out.pass(Table::Steps, &steps::columns(), options, Steps::default, Steps::add, Steps::merge)?;
+        out.steps = out.pass(
+            Table::Steps,
+            &steps::columns(),
+            options,
+            Steps::default,
+            Steps::add,
+            Steps::merge,
+        )?;
         let columns = requests::columns();
-        out.requests =
-            out.pass(Table::Requests, &columns, options, Requests::default, Requests::add, Requests::merge)?;
+        out.requests = out.pass(
+            Table::Requests,
+            &columns,
+            options,
+            Requests::default,
+            Requests::add,
+            Requests::merge,
+        )?;
         let metrics = Arc::new(MetricColumns::of(run));
         let columns = metrics.columns();
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        out.samples =
-            out.pass(Table::Samples, &columns, options, || Samples::new(&metrics), Samples::add, Samples::merge)?;
-        out.lives = out.pass(Table::Blocks, &Lives::COLUMNS, options, Lives::default, Lives::add, Lives::merge)?;
-        out.pass(Table::Accesses, &["position"], options, || (), |(), _| Ok(()), |(), ()| ())?;
+        out.samples = out.pass(
+            Table::Samples,
+            &columns,
+            options,
+            || Samples::new(&metrics),
+            Samples::add,
+            Samples::merge,
+        )?;
+        out.lives = out.pass(
+            Table::Blocks,
+            &Lives::COLUMNS,
+            options,
+            Lives::default,
+            Lives::add,
+            Lives::merge,
+        )?;
+        out.pass(
+            Table::Accesses,
+            &["position"],
+            options,
+            || (),
+            |(), _| Ok(()),
+            |(), ()| (),
+        )?;
         if out.rows.values().all(|rows| *rows == 0) && out.damage.is_empty() {
-            return Err(AnalysisError::EmptyRun { run_id: run.id().to_owned() });
+            return Err(AnalysisError::EmptyRun {
+                run_id: run.id().to_owned(),
+            });
         }
         Ok(out)
     }
@@ -84,7 +119,9 @@ impl<'a> Overview<'a> {
             return Ok(None);
         }
         let scan = self.run.scan(table)?.columns(columns).options(options);
-        let Scanned { value, rows, damage, .. } = scan.fold(new, step, merge)?;
+        let Scanned {
+            value, rows, damage, ..
+        } = scan.fold(new, step, merge)?;
         self.rows.insert(table.name(), rows);
         self.damage.extend(damage);
         Ok((rows > 0).then_some(value))
@@ -121,7 +158,9 @@ impl<'a> Overview<'a> {
     pub(crate) fn step_total(&self, name: &str) -> Option<u64> {
         let at = steps::COUNTERS.iter().position(|known| *known == name)?;
         let lanes = self.steps.as_ref()?.lanes.values();
-        lanes.filter_map(|lane| lane.totals.get(at).copied().flatten()).reduce(u64::saturating_add)
+        lanes
+            .filter_map(|lane| lane.totals.get(at).copied().flatten())
+            .reduce(u64::saturating_add)
     }
 
     /// From the first to the last record, in UTC nanoseconds.

@@ -106,7 +106,10 @@ impl Requests {
         let latest = rows.clone().filter_map(|row| finish.get(row)).max();
         self.start_ns = [self.start_ns, earliest].into_iter().flatten().min();
         self.end_ns = self.end_ns.max(latest);
-        let (again, swap) = (cols.numbers("preemptions_recompute")?, cols.numbers("preemptions_swap")?);
+        let (again, swap) = (
+            cols.numbers("preemptions_recompute")?,
+            cols.numbers("preemptions_swap")?,
+        );
         if again.sum() + swap.sum() > 0 {
             let hit = rows.filter(|row| again.get(*row).unwrap_or(0) + swap.get(*row).unwrap_or(0) > 0);
             self.preempted += hit.count() as u64;

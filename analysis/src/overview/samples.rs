@@ -36,7 +36,13 @@ impl MetricColumns {
     /// Every column that the pass reads.
     pub(crate) fn columns(&self) -> Vec<String> {
         let mut out: Vec<String> = ["timestamp", "source"].map(str::to_owned).into();
-        out.extend(self.counters.iter().chain(&self.gauges).chain(&self.histograms).cloned());
+        out.extend(
+            self.counters
+                .iter()
+                .chain(&self.gauges)
+                .chain(&self.histograms)
+                .cloned(),
+        );
         for part in ["count", "sum", "max"] {
             out.extend(self.histograms.iter().map(|name| format!("{name}_{part}")));
         }
@@ -82,10 +88,17 @@ impl Samples {
         let cols = Cols::new(batch);
         let (times, source) = (cols.numbers("timestamp")?, cols.strings("source")?);
         let columns = Arc::clone(&self.columns);
-        let read = |names: &[String]| names.iter().map(|name| cols.numbers(name)).collect::<Result<Vec<_>>>();
+        let read = |names: &[String]| {
+            names
+                .iter()
+                .map(|name| cols.numbers(name))
+                .collect::<Result<Vec<_>>>()
+        };
         let (counters, gauges) = (read(&columns.counters)?, read(&columns.gauges)?);
         for row in 0..cols.rows() {
-            let Some(at) = times.get(row).and_then(|at| i64::try_from(at).ok()) else { continue };
+            let Some(at) = times.get(row).and_then(|at| i64::try_from(at).ok()) else {
+                continue;
+            };
             self.rows += 1;
             self.start_ns = Some(self.start_ns.map_or(at, |start| start.min(at)));
             self.end_ns = self.end_ns.max(Some(at));
@@ -138,7 +151,10 @@ impl Samples {
     /// A counter's total at the end of the run, over all sources.
     pub(crate) fn counter(&self, name: &str) -> Option<u64> {
         let at = self.columns.counters.iter().position(|known| known == name)?;
-        let totals = self.sources.values().filter_map(|source| source.counters.get(at).copied().flatten());
+        let totals = self
+            .sources
+            .values()
+            .filter_map(|source| source.counters.get(at).copied().flatten());
         totals.map(|(_, last)| last).reduce(u64::saturating_add)
     }
 

@@ -112,7 +112,13 @@ struct State {
 
 impl State {
     fn requests(&self) -> [u64; 3] {
-        let count = |at: usize| self.gauges.get(at).copied().flatten().map_or(0, crate::num::rounded);
+        let count = |at: usize| {
+            self.gauges
+                .get(at)
+                .copied()
+                .flatten()
+                .map_or(0, crate::num::rounded)
+        };
         [count(0), count(1), count(2)]
     }
 }
@@ -141,7 +147,10 @@ impl Steps {
         }
         let mut places: BTreeMap<(String, u64), Vec<u32>> = BTreeMap::new();
         for (place, row) in (0_u32..).zip(0..rows) {
-            let key = (source.get(row).unwrap_or_default().to_owned(), engine.get(row).unwrap_or(0));
+            let key = (
+                source.get(row).unwrap_or_default().to_owned(),
+                engine.get(row).unwrap_or(0),
+            );
             places.entry(key).or_default().push(place);
         }
         for (key, places) in places {
@@ -208,13 +217,18 @@ impl Lane {
     }
 
     fn add_rows(&mut self, cols: Cols<'_>, starts: &[i64], ends: &[i64]) -> Result<()> {
-        let (Some(&first), Some(&last)) = (ends.first(), ends.last()) else { return Ok(()) };
+        let (Some(&first), Some(&last)) = (ends.first(), ends.last()) else {
+            return Ok(());
+        };
         let columns = Columns::new(cols)?;
         self.steps += starts.len() as u64;
         self.first_end = self.first_end.min(first);
-        self.start_ns = self.start_ns.min(starts.iter().copied().min().unwrap_or(i64::MAX));
+        self.start_ns = self
+            .start_ns
+            .min(starts.iter().copied().min().unwrap_or(i64::MAX));
         self.end_ns = self.end_ns.max(last);
-        self.bins.reserve(self.last.map_or(first, |state| state.end), last);
+        self.bins
+            .reserve(self.last.map_or(first, |state| state.end), last);
         if let Some(state) = self.last {
             self.between(&state, starts.first().copied().unwrap_or(first), first);
         }
@@ -233,7 +247,10 @@ impl Lane {
 
     /// Adds rows bin by bin: what lies within a bin in one go, what crosses its end by itself.
     fn segments(&mut self, columns: &Columns<'_>, ends: &[i64]) {
-        let weights: Vec<f64> = ends.windows(2).map(|pair| signed(pair[1] - pair[0]).max(0.0)).collect();
+        let weights: Vec<f64> = ends
+            .windows(2)
+            .map(|pair| signed(pair[1] - pair[0]).max(0.0))
+            .collect();
         let mut at = 0;
         while at < ends.len() {
             let next = at + self.bins.run(ends.get(at..).unwrap_or(&[])).max(1);
@@ -264,7 +281,9 @@ impl Lane {
     }
 
     fn gap(&mut self, gap: i64, start_ns: i64, [running, waiting, swapped]: [u64; 3]) {
-        let Some(gap_ns) = u64::try_from(gap).ok().filter(|gap| *gap > 0) else { return };
+        let Some(gap_ns) = u64::try_from(gap).ok().filter(|gap| *gap > 0) else {
+            return;
+        };
         if running + waiting + swapped == 0 {
             self.empty_ns += gap_ns;
             return;
@@ -272,7 +291,12 @@ impl Lane {
         self.idle_ns += gap_ns;
         let shortest = self.gaps.last().map_or(0, |gap| gap.gap_ns);
         if self.gaps.len() < KEPT_LONGEST || gap_ns > shortest {
-            self.gaps.push(IdleGap { gap_ns, start_ns, requests_running: running, requests_waiting: waiting });
+            self.gaps.push(IdleGap {
+                gap_ns,
+                start_ns,
+                requests_running: running,
+                requests_waiting: waiting,
+            });
             self.gaps.sort_by_key(|gap| std::cmp::Reverse(gap.gap_ns));
             self.gaps.truncate(KEPT_LONGEST);
         }
@@ -295,14 +319,21 @@ impl Lane {
         step_time.append_to(&mut times);
         self.step_time.extend(&times);
         let blocks = cols.numbers("kv_blocks_total")?.extremes(0..starts.len());
-        self.blocks_total = self.blocks_total.max(blocks.map(|(_, high)| crate::num::rounded(high)));
+        self.blocks_total = self
+            .blocks_total
+            .max(blocks.map(|(_, high)| crate::num::rounded(high)));
         let numbers = cols.numbers("step")?;
-        let floor = self.longest.get(KEPT_LONGEST - 1).map_or(0, |step| step.step_time_ns);
+        let floor = self
+            .longest
+            .get(KEPT_LONGEST - 1)
+            .map_or(0, |step| step.step_time_ns);
         if times.iter().all(|time| *time <= floor) {
             return Ok(());
         }
         for (row, start_ns) in starts.iter().enumerate() {
-            let Some(step_time_ns) = step_time.get(row).filter(|time| *time > floor) else { continue };
+            let Some(step_time_ns) = step_time.get(row).filter(|time| *time > floor) else {
+                continue;
+            };
             self.longest.push(LongStep {
                 step_time_ns,
                 step: numbers.get(row).unwrap_or(0),
@@ -359,20 +390,32 @@ const DECODE_TOKENS: usize = 3;
 const STEP_TIME: usize = 15;
 
 /// A gauge over rows that lie in one bin; the last of them weighs nothing yet.
-fn within(numbers: Numbers<'_>, rows: Range<usize>, inside: Range<usize>, weights: &[f64]) -> Option<GaugeBin> {
+fn within(
+    numbers: Numbers<'_>,
+    rows: Range<usize>,
+    inside: Range<usize>,
+    weights: &[f64],
+) -> Option<GaugeBin> {
     let (low, high) = numbers.extremes(rows)?;
     let (sum, weight) = numbers.weighted(inside, weights);
-    Some(GaugeBin { sum, weight, low, high })
+    Some(GaugeBin {
+        sum,
+        weight,
+        low,
+        high,
+    })
 }
 
 /// Start and end of each step, in UTC.
-fn times(cols: Cols<'_>) -> Result<(Vec<i64>, Vec<i64>)> {
+pub(crate) fn times(cols: Cols<'_>) -> Result<(Vec<i64>, Vec<i64>)> {
     let (start, length) = (cols.numbers("timestamp")?, cols.numbers("step_time_ns")?);
     let rows = cols.rows();
     let starts: Vec<i64> = match start {
         Numbers::Time(array) => array.values().to_vec(),
         Numbers::I64(array) => array.values().to_vec(),
-        other => (0..rows).map(|row| other.get(row).and_then(|at| i64::try_from(at).ok()).unwrap_or(0)).collect(),
+        other => (0..rows)
+            .map(|row| other.get(row).and_then(|at| i64::try_from(at).ok()).unwrap_or(0))
+            .collect(),
     };
     let ends = starts.iter().enumerate().map(|(row, start)| {
         let length = i64::try_from(length.get(row).unwrap_or(0)).unwrap_or(i64::MAX);
@@ -389,7 +432,10 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn new(cols: Cols<'a>) -> Result<Self> {
-        let mut out = Self { gauges: [Numbers::Missing; GAUGES.len()], counters: [Numbers::Missing; COUNTERS.len()] };
+        let mut out = Self {
+            gauges: [Numbers::Missing; GAUGES.len()],
+            counters: [Numbers::Missing; COUNTERS.len()],
+        };
         for (slot, name) in out.gauges.iter_mut().zip(GAUGES) {
             *slot = cols.numbers(name)?;
         }
@@ -400,6 +446,9 @@ impl<'a> Columns<'a> {
     }
 
     fn state(&self, row: usize, end: i64) -> State {
-        State { end, gauges: self.gauges.map(|numbers| numbers.float(row)) }
+        State {
+            end,
+            gauges: self.gauges.map(|numbers| numbers.float(row)),
+        }
     }
 }

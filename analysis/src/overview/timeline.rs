@@ -68,14 +68,24 @@ impl Timeline {
     pub fn per_second(&self, name: &str) -> Option<Vec<f64>> {
         let series = self.counter(name)?;
         let seconds = signed(self.bin_ns) / 1e9;
-        Some(series.counts.iter().map(|count| float(*count) / seconds).collect())
+        Some(
+            series
+                .counts
+                .iter()
+                .map(|count| float(*count) / seconds)
+                .collect(),
+        )
     }
 
     /// One counter over another; `None` in bins where the second stands still.
     pub fn ratio(&self, part: &str, whole: &str) -> Option<Vec<Option<f64>>> {
         let (part, whole) = (self.counter(part)?, self.counter(whole)?);
         let pairs = part.counts.iter().zip(&whole.counts);
-        Some(pairs.map(|(part, whole)| crate::num::ratio(float(*part), float(*whole))).collect())
+        Some(
+            pairs
+                .map(|(part, whole)| crate::num::ratio(float(*part), float(*whole)))
+                .collect(),
+        )
     }
 }
 
@@ -96,8 +106,16 @@ impl Overview<'_> {
     /// The run over time in at most so many bins (and [`MAX_BINS`](super::MAX_BINS)), at least half of them in use for
     /// a run of some length.
     pub fn timeline(&self, bins: usize) -> Timeline {
-        let from_steps = self.steps.iter().flat_map(|steps| steps.lanes.values()).map(|lane| &lane.bins);
-        let from_samples = self.samples.iter().flat_map(|samples| samples.sources.values()).map(|source| &source.bins);
+        let from_steps = self
+            .steps
+            .iter()
+            .flat_map(|steps| steps.lanes.values())
+            .map(|lane| &lane.bins);
+        let from_samples = self
+            .samples
+            .iter()
+            .flat_map(|samples| samples.sources.values())
+            .map(|source| &source.bins);
         let (from_steps, from_samples): (Vec<_>, Vec<_>) = (from_steps.collect(), from_samples.collect());
         let mut all = aligned(&[from_steps.as_slice(), from_samples.as_slice()].concat(), bins);
         let samples = all.split_off(from_steps.len());
@@ -123,11 +141,17 @@ impl Overview<'_> {
         for (place, name) in counters.iter().enumerate().filter(|_| !sets.is_empty()) {
             let mut counts = vec![0_u64; out.bins];
             for bins in sets.iter().filter_map(|set| set.counters.get(place)) {
-                counts.iter_mut().zip(bins).for_each(|(count, more)| *count = count.saturating_add(*more));
+                counts
+                    .iter_mut()
+                    .zip(bins)
+                    .for_each(|(count, more)| *count = count.saturating_add(*more));
             }
             let is_known = self.total(name.as_ref()).is_some();
             if out.counter(name.as_ref()).is_none() && is_known {
-                out.counters.push(CounterSeries { label: Label::of(self.run, name.as_ref()), counts });
+                out.counters.push(CounterSeries {
+                    label: Label::of(self.run, name.as_ref()),
+                    counts,
+                });
             }
         }
     }
@@ -136,12 +160,25 @@ impl Overview<'_> {
 fn gauge(label: Label, sets: &[Bins], place: usize) -> GaugeSeries {
     let is_ratio = label.core_unit() == Unit::Ratio;
     let bins = sets.first().map_or(0, Bins::len);
-    let mut out = GaugeSeries { label, mean: Vec::new(), low: Vec::new(), high: Vec::new() };
+    let mut out = GaugeSeries {
+        label,
+        mean: Vec::new(),
+        low: Vec::new(),
+        high: Vec::new(),
+    };
     for bin in 0..bins {
         let found = sets.iter().filter_map(|set| set.gauges.get(place)?.get(bin));
-        let found: Vec<_> = found.filter_map(|bin| Some((bin.mean()?, bin.low, bin.high))).collect();
-        let by = if is_ratio { crate::num::len(found.len().max(1)) } else { 1.0 };
-        let sum = |of: fn(&(f64, f64, f64)) -> f64| (!found.is_empty()).then(|| found.iter().map(of).sum::<f64>() / by);
+        let found: Vec<_> = found
+            .filter_map(|bin| Some((bin.mean()?, bin.low, bin.high)))
+            .collect();
+        let by = if is_ratio {
+            crate::num::len(found.len().max(1))
+        } else {
+            1.0
+        };
+        let sum = |of: fn(&(f64, f64, f64)) -> f64| {
+            (!found.is_empty()).then(|| found.iter().map(of).sum::<f64>() / by)
+        };
         out.mean.push(sum(|bin| bin.0));
         out.low.push(sum(|bin| bin.1));
         out.high.push(sum(|bin| bin.2));

@@ -28,7 +28,10 @@ pub struct Table {
 impl Table {
     /// Makes a table with a header; an empty header is not shown in text.
     pub fn new<const N: usize>(header: [&str; N]) -> Self {
-        Self { header: header.map(str::to_owned).into(), rows: Vec::new() }
+        Self {
+            header: header.map(str::to_owned).into(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row.
@@ -42,23 +45,40 @@ impl Table {
     }
 
     fn columns(&self) -> usize {
-        self.rows.iter().map(Vec::len).chain([self.header.len()]).max().unwrap_or(0)
+        self.rows
+            .iter()
+            .map(Vec::len)
+            .chain([self.header.len()])
+            .max()
+            .unwrap_or(0)
     }
 
     fn width(&self, column: usize) -> usize {
-        let cells = self.rows.iter().chain([&self.header]).filter_map(|row| row.get(column));
+        let cells = self
+            .rows
+            .iter()
+            .chain([&self.header])
+            .filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     }
 
     /// Whether a column holds numbers: most of its cells begin with a digit or are empty.
     fn is_numeric(&self, column: usize) -> bool {
-        let cells = self.rows.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty());
-        let numbers = cells.clone().filter(|cell| cell.starts_with(|c: char| c.is_ascii_digit() || "-+<>±".contains(c)));
+        let cells = self
+            .rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .filter(|cell| !cell.is_empty());
+        let numbers = cells
+            .clone()
+            .filter(|cell| cell.starts_with(|c: char| c.is_ascii_digit() || "-+<>±".contains(c)));
         column > 0 && numbers.count() * 2 > cells.count()
     }
 
     fn text(&self, out: &mut String) {
-        let columns: Vec<(usize, bool)> = (0..self.columns()).map(|at| (self.width(at), self.is_numeric(at))).collect();
+        let columns: Vec<(usize, bool)> = (0..self.columns())
+            .map(|at| (self.width(at), self.is_numeric(at)))
+            .collect();
         let header = Some(&self.header).filter(|header| header.iter().any(|cell| !cell.is_empty()));
         for row in header.into_iter().chain(&self.rows) {
             let mut line = String::new();
@@ -67,7 +87,11 @@ impl Table {
                 let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
                 let gap = if at == 0 { "" } else { "  " };
                 line.push_str(gap);
-                line.push_str(&if *numeric { format!("{padding}{cell}") } else { format!("{cell}{padding}") });
+                line.push_str(&if *numeric {
+                    format!("{padding}{cell}")
+                } else {
+                    format!("{cell}{padding}")
+                });
             }
             out.push_str(line.trim_end());
             out.push('\n');
@@ -76,10 +100,17 @@ impl Table {
 
     fn markdown(&self, out: &mut String) {
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let cell = |row: &[String], at: usize| row.get(at).map_or(String::new(), |cell| cell.replace('|', "\\|"));
+        let cell =
+            |row: &[String], at: usize| row.get(at).map_or(String::new(), |cell| cell.replace('|', "\\|"));
         let columns = 0..self.columns();
         out.push_str(&line(columns.clone().map(|at| cell(&self.header, at)).collect()));
-        let rule = |at| if self.is_numeric(at) { "--:".to_owned() } else { "---".to_owned() };
+        let rule = |at| {
+            if self.is_numeric(at) {
+                "--:".to_owned()
+            } else {
+                "---".to_owned()
+            }
+        };
         out.push_str(&line(columns.clone().map(rule).collect()));
         for row in &self.rows {
             out.push_str(&line(columns.clone().map(|at| cell(row, at)).collect()));
@@ -165,7 +196,10 @@ mod tests {
         document.heading("Latencies");
         document.table(table);
         document.list(vec!["a|b".to_owned()]);
-        assert_eq!(document.text(), "Latencies\nlatency     p50\nttft      12 ms\ne2e      1.23 s\n  - a|b\n");
+        assert_eq!(
+            document.text(),
+            "Latencies\nlatency     p50\nttft      12 ms\ne2e      1.23 s\n  - a|b\n"
+        );
         let markdown = "## Latencies\n\n| latency | p50 |\n| --- | --: |\n| ttft | 12 ms |\n| e2e | 1.23 s |\n\n- a|b\n\n";
         assert_eq!(document.markdown(), markdown);
     }

@@ -26,7 +26,13 @@ pub fn grouped(number: u64) -> String {
 /// assert_eq!([7.0, 1_234.0, 45_678_000.0, 61e9, 36e12].map(duration), ["7 ns", "1.23 µs", "45.7 ms", "61.0 s", "10.0 h"]);
 /// ```
 pub fn duration(ns: f64) -> String {
-    const UNITS: [(&str, f64); 5] = [("h", 3_600e9), ("min", 60e9), ("s", 1e9), ("ms", 1e6), ("µs", 1e3)];
+    const UNITS: [(&str, f64); 5] = [
+        ("h", 3_600e9),
+        ("min", 60e9),
+        ("s", 1e9),
+        ("ms", 1e6),
+        ("µs", 1e3),
+    ];
     for (unit, size) in UNITS {
         // Minutes and hours only where seconds would have many digits.
         let from = if size >= 60e9 { size * 10.0 } else { size };
@@ -92,15 +98,25 @@ pub fn count_with_unit(value: u64, unit: &str) -> String {
 }
 
 fn bytes(value: f64) -> String {
-    const UNITS: [(&str, f64); 4] =
-        [("TiB", 1_099_511_627_776.0), ("GiB", 1_073_741_824.0), ("MiB", 1_048_576.0), ("KiB", 1_024.0)];
+    const UNITS: [(&str, f64); 4] = [
+        ("TiB", 1_099_511_627_776.0),
+        ("GiB", 1_073_741_824.0),
+        ("MiB", 1_048_576.0),
+        ("KiB", 1_024.0),
+    ];
     let fits = UNITS.iter().find(|(_, size)| value.abs() >= *size);
-    fits.map_or_else(|| format!("{value:.0} B"), |(unit, size)| format!("{} {unit}", significant(value / size)))
+    fits.map_or_else(
+        || format!("{value:.0} B"),
+        |(unit, size)| format!("{} {unit}", significant(value / size)),
+    )
 }
 
 /// A column's name without what its unit says: `queue_time_ns` is `queue time`.
 pub fn spoken(name: &str) -> String {
-    let name = ["_ns", "_bytes", "_mj", "_mw", "_mhz"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    let name = ["_ns", "_bytes", "_mj", "_mw", "_mhz"]
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix))
+        .unwrap_or(name);
     name.replace('_', " ")
 }
 
@@ -123,5 +139,8 @@ pub fn utc(at_ns: i64) -> String {
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!("{year:04}-{month:02}-{date:02} {hour:02}:{minute:02}:{:02}Z", second % 60)
+    format!(
+        "{year:04}-{month:02}-{date:02} {hour:02}:{minute:02}:{:02}Z",
+        second % 60
+    )
 }

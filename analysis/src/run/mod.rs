@@ -61,7 +61,9 @@ impl Run {
             return Self::open_dir(dir, format);
         }
         match find(dir)?.as_slice() {
-            [] => Err(AnalysisError::NoRuns { path: dir.to_path_buf() }),
+            [] => Err(AnalysisError::NoRuns {
+                path: dir.to_path_buf(),
+            }),
             [only] => Self::open_dir(only, format),
             [first, ..] => Err(AnalysisError::ManyRuns {
                 path: dir.to_path_buf(),
@@ -87,7 +89,12 @@ impl Run {
                 parts.insert(table, found);
             }
         }
-        Ok(Self { dir: dir.to_path_buf(), manifest, format, parts })
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            manifest,
+            format,
+            parts,
+        })
     }
 
     /// The run's identifier.
@@ -133,7 +140,10 @@ impl Run {
         if self.has(table) {
             return Ok(Scan::new(self, table));
         }
-        Err(AnalysisError::NoTable { run_id: self.id().to_owned(), table })
+        Err(AnalysisError::NoTable {
+            run_id: self.id().to_owned(),
+            table,
+        })
     }
 
     /// What the run was when it began, as far as columns follow from it.
@@ -176,7 +186,9 @@ impl Runs {
             }
         }
         if out.runs.is_empty() && out.refused.is_empty() {
-            return Err(AnalysisError::NoRuns { path: path.to_path_buf() });
+            return Err(AnalysisError::NoRuns {
+                path: path.to_path_buf(),
+            });
         }
         Ok(out)
     }

@@ -22,7 +22,9 @@ impl OpenPart {
     /// Reads a footer file.
     pub(crate) fn read(path: &Path) -> Result<Self, DamageCause> {
         let bytes = fs::read(path)?;
-        Self::parse(&bytes).ok_or(DamageCause::Footer { problem: "it is cut off or of another kind" })
+        Self::parse(&bytes).ok_or(DamageCause::Footer {
+            problem: "it is cut off or of another kind",
+        })
     }
 
     /// Row groups that a footer file knows; 0 for one that can't be read, so that the streams still count.

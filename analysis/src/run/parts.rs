@@ -76,10 +76,16 @@ pub(super) fn find(dir: &Path, table: Table, format: Format) -> Result<Vec<Part>
 fn single(dir: &Path, table: Table, extension: &str, sealed: PartKind, open: PartKind) -> Vec<Part> {
     let whole = dir.join(format!("{}.{extension}", table.name()));
     if whole.is_file() {
-        return vec![Part { path: whole, kind: sealed }];
+        return vec![Part {
+            path: whole,
+            kind: sealed,
+        }];
     }
     let draft = dir.join(format!("_{}.{extension}", table.name()));
-    let found = draft.is_file().then_some(Part { path: draft, kind: open });
+    let found = draft.is_file().then_some(Part {
+        path: draft,
+        kind: open,
+    });
     found.into_iter().collect()
 }
 
@@ -103,11 +109,16 @@ fn parquet(dir: &Path) -> Result<Vec<Part>> {
     let mut foreign = Vec::new();
     for entry in listing {
         let path = entry.map_err(|e| AnalysisError::io("list", dir, e))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
         if let Some((part, kind)) = parse(name) {
             names.push((part, kind, path));
         } else if has_extension(&path, "parquet") && !name.starts_with(['_', '.']) {
-            foreign.push(Part { path, kind: PartKind::Parquet });
+            foreign.push(Part {
+                path,
+                kind: PartKind::Parquet,
+            });
         }
     }
     names.sort();
@@ -126,13 +137,18 @@ fn has_extension(path: &Path, wanted: &str) -> bool {
 /// streams of the row groups that this footer does not know yet.
 fn assemble(names: &[(u32, Name, PathBuf)]) -> Vec<Part> {
     let mut parts = Vec::new();
-    let part = |kind, path: &PathBuf| Part { path: path.clone(), kind };
+    let part = |kind, path: &PathBuf| Part {
+        path: path.clone(),
+        kind,
+    };
     for (number, name, path) in names {
         let has = |wanted| names.iter().find(|(of, name, _)| of == number && *name == wanted);
         let footer = has(Name::Footer).map(|(_, _, path)| path);
         match name {
             Name::Part | Name::Tail => parts.push(part(PartKind::Parquet, path)),
-            Name::Open => parts.extend(footer.map(|footer| part(PartKind::OpenParquet(footer.clone()), path))),
+            Name::Open => {
+                parts.extend(footer.map(|footer| part(PartKind::OpenParquet(footer.clone()), path)))
+            }
             Name::Stream(group) => {
                 // A recovery that was cut short has these rows in a tail already.
                 let known = match footer {
@@ -187,11 +203,23 @@ mod tests {
     #[test]
     fn rows_of_a_tail_come_before_those_of_the_next_part() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["part-00001.parquet", "part-00000-tail.parquet", "part-00000.parquet"] {
+        for name in [
+            "part-00001.parquet",
+            "part-00000-tail.parquet",
+            "part-00000.parquet",
+        ] {
             fs::write(dir.path().join(name), b"").unwrap();
         }
-        let names: Vec<_> = parquet(dir.path()).unwrap().iter().map(|part| part.path.clone()).collect();
-        let expected = ["part-00000.parquet", "part-00000-tail.parquet", "part-00001.parquet"];
+        let names: Vec<_> = parquet(dir.path())
+            .unwrap()
+            .iter()
+            .map(|part| part.path.clone())
+            .collect();
+        let expected = [
+            "part-00000.parquet",
+            "part-00000-tail.parquet",
+            "part-00001.parquet",
+        ];
         assert_eq!(names, expected.map(|name| dir.path().join(name)));
     }
 }

@@ -3,9 +3,12 @@
 use crate::error::{AnalysisError, Result};
 use crate::num::float;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
+use arrow_array::types::{
+    Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type,
+};
 use arrow_array::{
-    Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt32Array, UInt64Array,
+    Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+    UInt32Array, UInt64Array,
 };
 use arrow_schema::DataType;
 use std::ops::Range;
@@ -76,9 +79,13 @@ impl<'a> Cols<'a> {
     /// # Errors
     /// [`AnalysisError::ColumnType`] if it holds something else.
     pub fn flags(self, name: &str) -> Result<Option<&'a BooleanArray>> {
-        let Some(array) = self.batch.column_by_name(name) else { return Ok(None) };
+        let Some(array) = self.batch.column_by_name(name) else {
+            return Ok(None);
+        };
         let flags = array.as_boolean_opt();
-        flags.map(Some).ok_or_else(|| wrong(name, array.data_type(), "true or false"))
+        flags
+            .map(Some)
+            .ok_or_else(|| wrong(name, array.data_type(), "true or false"))
     }
 
     /// A column as it is.
@@ -88,7 +95,11 @@ impl<'a> Cols<'a> {
 }
 
 fn wrong(column: &str, found: &DataType, expected: &'static str) -> AnalysisError {
-    AnalysisError::ColumnType { column: column.to_owned(), found: found.to_string(), expected }
+    AnalysisError::ColumnType {
+        column: column.to_owned(),
+        found: found.to_string(),
+        expected,
+    }
 }
 
 /// A column of numbers.
@@ -158,8 +169,14 @@ impl Numbers<'_> {
         match self {
             Self::U64(array) => array.is_valid(row).then(|| array.value(row)),
             Self::U32(array) => array.is_valid(row).then(|| u64::from(array.value(row))),
-            Self::I64(array) => array.is_valid(row).then(|| u64::try_from(array.value(row)).ok()).flatten(),
-            Self::Time(array) => array.is_valid(row).then(|| u64::try_from(array.value(row)).ok()).flatten(),
+            Self::I64(array) => array
+                .is_valid(row)
+                .then(|| u64::try_from(array.value(row)).ok())
+                .flatten(),
+            Self::Time(array) => array
+                .is_valid(row)
+                .then(|| u64::try_from(array.value(row)).ok())
+                .flatten(),
             Self::F64(array) => {
                 let value = array.is_valid(row).then(|| array.value(row))?;
                 (value >= 0.0).then(|| crate::num::rounded(value))
@@ -198,7 +215,9 @@ impl Numbers<'_> {
             }
             Self::U64(array) if array.null_count() == 0 => {
                 let values = array.values().get(rows).unwrap_or(&[]);
-                values.iter().fold(0, |sum: u64, value| sum.saturating_add(*value))
+                values
+                    .iter()
+                    .fold(0, |sum: u64, value| sum.saturating_add(*value))
             }
             _ => rows.filter_map(|row| self.get(row)).fold(0, u64::saturating_add),
         }
@@ -214,8 +233,12 @@ impl Numbers<'_> {
             }, missing => 0.0);
             return (sum, total);
         }
-        let pairs = rows.zip(weights).filter_map(|(row, weight)| Some((self.float(row)?, *weight)));
-        pairs.fold((0.0, 0.0), |(sum, total), (value, weight)| (sum + value * weight, total + weight))
+        let pairs = rows
+            .zip(weights)
+            .filter_map(|(row, weight)| Some((self.float(row)?, *weight)));
+        pairs.fold((0.0, 0.0), |(sum, total), (value, weight)| {
+            (sum + value * weight, total + weight)
+        })
     }
 
     /// The smallest and the largest value of some rows.
@@ -263,7 +286,10 @@ fn dot<T: AsFloat>(values: &[T], weights: &[f64]) -> f64 {
 fn bounds<T: AsFloat + PartialOrd>(values: &[T]) -> Option<(f64, f64)> {
     let first = *values.first()?;
     let (low, high) = values.iter().fold((first, first), |(low, high), &value| {
-        (if value < low { value } else { low }, if value > high { value } else { high })
+        (
+            if value < low { value } else { low },
+            if value > high { value } else { high },
+        )
     });
     Some((low.as_float(), high.as_float()))
 }

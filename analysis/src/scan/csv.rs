@@ -40,15 +40,24 @@ type Reader = arrow_csv::Reader<io::Take<File>>;
 
 fn open(path: &Path, torn: bool, scan: &Scan<'_>) -> Result<Option<Reader>, DamageCause> {
     let mut file = File::open(path)?;
-    let size = if torn { whole_lines(&mut file)? } else { file.metadata()?.len() };
+    let size = if torn {
+        whole_lines(&mut file)?
+    } else {
+        file.metadata()?.len()
+    };
     if size == 0 {
         return Ok(None);
     }
     let schema = schema(path, size, scan)?;
     let wanted = schema.fields().iter().enumerate();
-    let wanted = wanted.filter(|(_, field)| scan.wants(field.name())).map(|(at, _)| at).collect();
+    let wanted = wanted
+        .filter(|(_, field)| scan.wants(field.name()))
+        .map(|(at, _)| at)
+        .collect();
     file.seek(SeekFrom::Start(0))?;
-    let builder = ReaderBuilder::new(schema).with_header(true).with_batch_size(BATCH_ROWS);
+    let builder = ReaderBuilder::new(schema)
+        .with_header(true)
+        .with_batch_size(BATCH_ROWS);
     Ok(Some(builder.with_projection(wanted).build(file.take(size))?))
 }
 
@@ -73,16 +82,24 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
 fn schema(path: &Path, size: u64, scan: &Scan<'_>) -> Result<SchemaRef, DamageCause> {
     const LOOKED_AT: usize = 64;
     let head = BufReader::new(File::open(path)?.take(size));
-    let (found, _) = Format::default().with_header(true).infer_schema(head, Some(LOOKED_AT))?;
+    let (found, _) = Format::default()
+        .with_header(true)
+        .infer_schema(head, Some(LOOKED_AT))?;
     let run = scan.run.schema();
     let standard = kvlens_schema::table_schema(&run, scan.table);
-    let metrics: &[MetricDesc] = if scan.table == Table::Samples { &run.metrics } else { &[] };
+    let metrics: &[MetricDesc] = if scan.table == Table::Samples {
+        &run.metrics
+    } else {
+        &[]
+    };
     let fields = found.fields().iter().map(|field| {
         let name = field.name();
         let ty = if is_histogram_part(metrics, name) {
             DataType::UInt64
         } else {
-            standard.field_with_name(name).map_or_else(|_| field.data_type().clone(), |known| plain(known, field))
+            standard
+                .field_with_name(name)
+                .map_or_else(|_| field.data_type().clone(), |known| plain(known, field))
         };
         Field::new(name, ty, true)
     });

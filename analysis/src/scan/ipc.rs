@@ -35,7 +35,9 @@ pub(super) fn read(path: &Path, torn: bool, scan: &Scan<'_>, each: &mut Each<'_>
 
 fn begins_as_file(path: &Path) -> Result<bool, DamageCause> {
     let mut head = Vec::new();
-    File::open(path)?.take(FILE_MAGIC.len() as u64).read_to_end(&mut head)?;
+    File::open(path)?
+        .take(FILE_MAGIC.len() as u64)
+        .read_to_end(&mut head)?;
     Ok(head == FILE_MAGIC)
 }
 
@@ -47,7 +49,8 @@ fn reopen(path: &Path) -> crate::Result<File> {
 fn after_magic(path: &Path, is_file: bool) -> crate::Result<File> {
     let mut file = reopen(path)?;
     let start = if is_file { FILE_MAGIC.len() as u64 + 2 } else { 0 };
-    file.seek(std::io::SeekFrom::Start(start)).map_err(|e| crate::AnalysisError::io("read", path, e))?;
+    file.seek(std::io::SeekFrom::Start(start))
+        .map_err(|e| crate::AnalysisError::io("read", path, e))?;
     Ok(file)
 }
 

@@ -31,7 +31,10 @@ pub struct ScanOptions {
 impl Default for ScanOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { threads, skip_damaged: false }
+        Self {
+            threads,
+            skip_damaged: false,
+        }
     }
 }
 
@@ -88,7 +91,12 @@ pub struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(run: &'a Run, table: Table) -> Self {
-        Self { run, table, columns: None, options: ScanOptions::default() }
+        Self {
+            run,
+            table,
+            columns: None,
+            options: ScanOptions::default(),
+        }
     }
 
     /// Reads these columns only. One that the run lacks, because it is older or its source does not know it, is absent
@@ -120,19 +128,32 @@ impl<'a> Scan<'a> {
     ) -> Result<Scanned<A>> {
         let (units, damage) = self.units()?;
         let next = AtomicUsize::new(0);
-        let merged = Mutex::new(Frontier { next: 0, waiting: BTreeMap::new(), value: new(), rows: 0, damage });
+        let merged = Mutex::new(Frontier {
+            next: 0,
+            waiting: BTreeMap::new(),
+            value: new(),
+            rows: 0,
+            damage,
+        });
         let work = || -> Result<()> {
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(unit) = units.get(at) else { return Ok(()) };
                 let outcome = self.one(unit, &new, &step)?;
-                merged.lock().unwrap_or_else(PoisonError::into_inner).push(at, outcome, &merge);
+                merged
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(at, outcome, &merge);
             }
         };
         let threads = self.options.threads.get().min(units.len().max(1));
         run_on(threads, work)?;
         let done = merged.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Scanned { value: done.value, rows: done.rows, damage: done.damage })
+        Ok(Scanned {
+            value: done.value,
+            rows: done.rows,
+            damage: done.damage,
+        })
     }
 
     /// Hands every batch over in the order of the rows, on this thread.
@@ -151,7 +172,11 @@ impl<'a> Scan<'a> {
                 damage.push(self.passable(found)?);
             }
         }
-        Ok(Scanned { value: (), rows, damage })
+        Ok(Scanned {
+            value: (),
+            rows,
+            damage,
+        })
     }
 
     fn one<A>(
@@ -185,11 +210,17 @@ impl<'a> Scan<'a> {
     }
 
     fn passable(&self, damage: Damage) -> Result<Damage> {
-        if self.options.skip_damaged { Ok(damage) } else { Err(AnalysisError::Damaged { damage }) }
+        if self.options.skip_damaged {
+            Ok(damage)
+        } else {
+            Err(AnalysisError::Damaged { damage })
+        }
     }
 
     fn wants(&self, column: &str) -> bool {
-        self.columns.as_ref().is_none_or(|names| names.iter().any(|name| name == column))
+        self.columns
+            .as_ref()
+            .is_none_or(|names| names.iter().any(|name| name == column))
     }
 }
 

@@ -32,16 +32,21 @@ enum UnitKind {
 impl Unit {
     /// Takes a part apart.
     pub(super) fn of(part: &Part) -> std::result::Result<Vec<Self>, Damage> {
-        let unit = |kind| Self { path: part.path.clone(), kind };
+        let unit = |kind| Self {
+            path: part.path.clone(),
+            kind,
+        };
         let groups = |metadata: ArrowReaderMetadata| {
             let count = metadata.metadata().num_row_groups();
-            (0..count).map(|at| unit(UnitKind::RowGroup(metadata.clone(), at))).collect()
+            (0..count)
+                .map(|at| unit(UnitKind::RowGroup(metadata.clone(), at)))
+                .collect()
         };
         let found = guarded(|| match &part.kind {
             PartKind::Parquet => parquet::metadata(&part.path).map(groups),
-            PartKind::OpenParquet(footer) => {
-                OpenPart::read(footer).and_then(|open| parquet::open_metadata(&open)).map(groups)
-            }
+            PartKind::OpenParquet(footer) => OpenPart::read(footer)
+                .and_then(|open| parquet::open_metadata(&open))
+                .map(groups),
             PartKind::Ipc => Ok(vec![unit(UnitKind::Ipc(false))]),
             PartKind::OpenIpc => Ok(vec![unit(UnitKind::Ipc(true))]),
             PartKind::Csv => Ok(vec![unit(UnitKind::Csv(false))]),
@@ -51,7 +56,11 @@ impl Unit {
     }
 
     /// Hands its batches over. The outer error is the taker's or a type's, the inner one is damage.
-    pub(super) fn read(&self, scan: &Scan<'_>, each: &mut Each<'_>) -> Result<std::result::Result<(), Damage>> {
+    pub(super) fn read(
+        &self,
+        scan: &Scan<'_>,
+        each: &mut Each<'_>,
+    ) -> Result<std::result::Result<(), Damage>> {
         let read = catch_unwind(AssertUnwindSafe(|| match &self.kind {
             UnitKind::RowGroup(metadata, group) => parquet::read(&self.path, metadata, *group, scan, each),
             UnitKind::Ipc(torn) => ipc::read(&self.path, *torn, scan, each),
@@ -60,16 +69,26 @@ impl Unit {
         let cause = match read {
             Ok(Ok(Ok(()))) => return Ok(Ok(())),
             Ok(Ok(Err(cause))) => cause,
-            Ok(Err(AnalysisError::ColumnType { column, found, expected })) => {
-                DamageCause::ColumnType { column, found, expected }
-            }
+            Ok(Err(AnalysisError::ColumnType {
+                column,
+                found,
+                expected,
+            })) => DamageCause::ColumnType {
+                column,
+                found,
+                expected,
+            },
             Ok(Err(AnalysisError::Layout(error))) => DamageCause::Histogram(error),
             Ok(Err(error)) => return Err(error),
             Err(_) => DamageCause::Nonsense,
         };
         let (group, rows) = match &self.kind {
             UnitKind::RowGroup(metadata, group) => {
-                let rows = metadata.metadata().row_groups().get(*group).map(|group| group.num_rows());
+                let rows = metadata
+                    .metadata()
+                    .row_groups()
+                    .get(*group)
+                    .map(|group| group.num_rows());
                 (Some(*group), rows.and_then(|rows| u64::try_from(rows).ok()))
             }
             _ => (None, None),
@@ -79,10 +98,17 @@ impl Unit {
 }
 
 /// The format readers are not written against hostile bytes: where one panics, the file is damaged.
-fn guarded<T>(work: impl FnOnce() -> std::result::Result<T, DamageCause>) -> std::result::Result<T, DamageCause> {
+fn guarded<T>(
+    work: impl FnOnce() -> std::result::Result<T, DamageCause>,
+) -> std::result::Result<T, DamageCause> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(DamageCause::Nonsense))
 }
 
 fn damage(path: &Path, row_group: Option<usize>, rows: Option<u64>, cause: DamageCause) -> Damage {
-    Damage { path: path.to_path_buf(), row_group, rows, cause }
+    Damage {
+        path: path.to_path_buf(),
+        row_group,
+        rows,
+        cause,
+    }
 }

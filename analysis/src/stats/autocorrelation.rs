@@ -36,7 +36,9 @@ fn bartlett(series: &[f64]) -> f64 {
     let alpha = 4.0 * rho.powi(2) / ((1.0 - rho).powi(2) * (1.0 + rho).powi(2));
     let bandwidth = index(1.1447 * (alpha * len(n)).cbrt()).clamp(1, n / 2);
     let weight = |lag: usize| 1.0 - len(lag) / (len(bandwidth) + 1.0);
-    let sum: f64 = (1..=bandwidth).map(|lag| weight(lag) * autocovariance(series, lag)).sum();
+    let sum: f64 = (1..=bandwidth)
+        .map(|lag| weight(lag) * autocovariance(series, lag))
+        .sum();
     (variance + 2.0 * sum).max(0.0)
 }
 
@@ -74,7 +76,10 @@ pub(crate) mod tests {
         for rho in [0.0_f64, 0.5, 0.9] {
             let truth = 1.0 / (1.0 - rho).powi(2);
             let found = long_run_variance(&autoregressive(20_000, rho, &mut random));
-            assert!((found / truth - 1.0).abs() < 0.25, "rho {rho}: {found} instead of {truth}");
+            assert!(
+                (found / truth - 1.0).abs() < 0.25,
+                "rho {rho}: {found} instead of {truth}"
+            );
         }
     }
 }

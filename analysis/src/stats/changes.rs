@@ -65,7 +65,11 @@ pub fn change_points(values: &[f64]) -> Vec<Change> {
 fn told(ends: &[usize], sums: &Sums) -> Vec<Change> {
     let triples = ends.windows(3).filter_map(|ends| {
         let [start, at, end] = ends.try_into().ok()?;
-        let change = Change { at, before: sums.mean(start, at), after: sums.mean(at, end) };
+        let change = Change {
+            at,
+            before: sums.mean(start, at),
+            after: sums.mean(at, end),
+        };
         let size = (change.after - change.before).abs();
         (size >= SMALLEST * change.before.abs().max(change.after.abs())).then_some(change)
     });
@@ -82,7 +86,10 @@ impl Sums {
     fn new(values: &[f64]) -> Self {
         // Centred, or the difference of two large sums of squares would be noise.
         let centre = values.iter().sum::<f64>() / len(values.len().max(1));
-        let mut out = Self { values: vec![0.0], squares: vec![0.0] };
+        let mut out = Self {
+            values: vec![0.0],
+            squares: vec![0.0],
+        };
         let (mut sum, mut squares) = (0.0, 0.0);
         for value in values {
             sum += value;
@@ -123,7 +130,9 @@ fn noise(values: &[f64]) -> f64 {
         let later = values.get(lag..).unwrap_or(&[]);
         let mut sizes: Vec<f64> = values.iter().zip(later).map(|(a, b)| (b - a).abs()).collect();
         // A series that mostly stands still has a median of 0: its mean says more.
-        let typical = median(&mut sizes).filter(|middle| *middle > 0.0).map(|middle| MAD_TO_SIGMA * middle);
+        let typical = median(&mut sizes)
+            .filter(|middle| *middle > 0.0)
+            .map(|middle| MAD_TO_SIGMA * middle);
         let mean = sizes.iter().sum::<f64>() / len(sizes.len().max(1));
         typical.unwrap_or(mean).powi(2)
     };
@@ -143,10 +152,21 @@ mod tests {
     #[test]
     fn changes_are_found_where_they_are() {
         let mut random = fastrand::Rng::with_seed(5);
-        let level = |at: usize| if at < 80 { 10.0 } else if at < 150 { 20.0 } else { 5.0 };
+        let level = |at: usize| {
+            if at < 80 {
+                10.0
+            } else if at < 150 {
+                20.0
+            } else {
+                5.0
+            }
+        };
         let values: Vec<f64> = (0..200).map(|at| level(at) + normal(&mut random)).collect();
         let found = change_points(&values);
-        assert_eq!(found.iter().map(|change| change.at).collect::<Vec<_>>(), [80, 150]);
+        assert_eq!(
+            found.iter().map(|change| change.at).collect::<Vec<_>>(),
+            [80, 150]
+        );
         assert!((found[0].before - 10.0).abs() < 0.5 && (found[1].after - 5.0).abs() < 0.5);
     }
 

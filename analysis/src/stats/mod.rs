@@ -40,5 +40,9 @@ pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
     let even = values.len().is_multiple_of(2);
     let (below, &mut upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
     let lower = below.iter().copied().max_by(f64::total_cmp);
-    Some(lower.filter(|_| even).map_or(upper, |lower| lower.midpoint(upper)))
+    Some(
+        lower
+            .filter(|_| even)
+            .map_or(upper, |lower| lower.midpoint(upper)),
+    )
 }

@@ -58,9 +58,14 @@ pub fn order_statistic_interval(q: f64, n: u64) -> (Option<u64>, Option<u64>) {
     }
     if variance >= NORMAL_FROM {
         let (middle, reach) = (float(n) * q, z(1.0 - tail) * variance.sqrt());
-        return (Some(rounded((middle - reach).floor())), Some(rounded((middle + reach).ceil()).min(n - 1)));
+        return (
+            Some(rounded((middle - reach).floor())),
+            Some(rounded((middle + reach).ceil()).min(n - 1)),
+        );
     }
-    let Ok(below) = Binomial::new(q, n) else { return (None, None) };
+    let Ok(below) = Binomial::new(q, n) else {
+        return (None, None);
+    };
     // With 1-based ranks the interval from l to u covers with probability F(u - 1) - F(l - 1).
     let upper = first(0, n, |rank| below.cdf(rank) >= 1.0 - tail);
     let lower = first(0, n, |rank| below.cdf(rank) > tail);
@@ -82,7 +87,9 @@ fn first(mut low: u64, mut high: u64, holds: impl Fn(u64) -> bool) -> u64 {
 
 /// The rank of a quantile, from 0: nearest rank, `ceil(q * n) - 1`.
 pub(crate) fn rank(q: f64, n: u64) -> u64 {
-    rounded((q.clamp(0.0, 1.0) * float(n)).ceil()).saturating_sub(1).min(n.saturating_sub(1))
+    rounded((q.clamp(0.0, 1.0) * float(n)).ceil())
+        .saturating_sub(1)
+        .min(n.saturating_sub(1))
 }
 
 /// What a quantile is, given a way to look ranks up.
@@ -116,20 +123,30 @@ pub(crate) fn of_values(values: &Values, qs: &[f64]) -> Vec<QuantileEstimate> {
         let place = ranks.binary_search(&rank).ok()?;
         found.get(place).map(|ranked| (ranked.low, ranked.high))
     };
-    qs.iter().map(|q| estimate(*q, n, values.is_exact(), at)).collect()
+    qs.iter()
+        .map(|q| estimate(*q, n, values.is_exact(), at))
+        .collect()
 }
 
 /// Quantiles of a log-linear histogram.
 pub(crate) fn of_sparse(histogram: &SparseHistogram, qs: &[f64]) -> Vec<QuantileEstimate> {
     let n = histogram.count();
-    let at = |rank: u64| histogram.quantile(as_quantile(rank, n)).map(|found| (found.low, found.high));
+    let at = |rank: u64| {
+        histogram
+            .quantile(as_quantile(rank, n))
+            .map(|found| (found.low, found.high))
+    };
     qs.iter().map(|q| estimate(*q, n, false, at)).collect()
 }
 
 /// Quantiles of a histogram with fixed boundaries.
 pub(crate) fn of_fixed(histogram: &FixedHistogram, qs: &[f64]) -> Vec<QuantileEstimate> {
     let n = histogram.count();
-    let at = |rank: u64| histogram.quantile(as_quantile(rank, n)).map(|found| (found.low, found.high));
+    let at = |rank: u64| {
+        histogram
+            .quantile(as_quantile(rank, n))
+            .map(|found| (found.low, found.high))
+    };
     let open = |mut estimate: QuantileEstimate| {
         // The last bucket is open above: nothing is known there but its lower end.
         if let Some((low, u64::MAX)) = estimate.band {

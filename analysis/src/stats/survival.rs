@@ -37,7 +37,11 @@ impl Survival {
     /// Intervals are Greenwood's on the log-log scale, which stays within 0 and 1.
     pub fn estimate(ended: &BTreeMap<u64, u64>, censored: &BTreeMap<u64, u64>) -> Self {
         let (events, lost) = (ended.values().sum(), censored.values().sum());
-        let mut out = Self { events, censored: lost, points: Vec::with_capacity(ended.len()) };
+        let mut out = Self {
+            events,
+            censored: lost,
+            points: Vec::with_capacity(ended.len()),
+        };
         let mut at_risk: u64 = events + lost;
         let mut censored = censored.iter().peekable();
         let (mut share, mut greenwood) = (1.0, 0.0);
@@ -47,9 +51,19 @@ impl Survival {
             }
             let (risk, dying) = (float(at_risk), float(deaths));
             share *= 1.0 - dying / risk;
-            greenwood += if at_risk > deaths { dying / (risk * (risk - dying)) } else { 0.0 };
+            greenwood += if at_risk > deaths {
+                dying / (risk * (risk - dying))
+            } else {
+                0.0
+            };
             let (low, high) = interval(share, greenwood);
-            out.points.push(SurvivalPoint { time_ns, share, low, high, at_risk });
+            out.points.push(SurvivalPoint {
+                time_ns,
+                share,
+                low,
+                high,
+                at_risk,
+            });
             at_risk = at_risk.saturating_sub(deaths);
         }
         out
@@ -58,19 +72,28 @@ impl Survival {
     /// The share that lives longer than a time.
     pub fn at(&self, time_ns: u64) -> f64 {
         let after = self.points.partition_point(|point| point.time_ns <= time_ns);
-        after.checked_sub(1).and_then(|at| self.points.get(at)).map_or(1.0, |point| point.share)
+        after
+            .checked_sub(1)
+            .and_then(|at| self.points.get(at))
+            .map_or(1.0, |point| point.share)
     }
 
     /// The time by which a share of the lives has ended; `None` when the recording was too short to see it.
     pub fn quantile(&self, q: f64) -> Option<u64> {
-        self.points.iter().find(|point| point.share <= 1.0 - q).map(|point| point.time_ns)
+        self.points
+            .iter()
+            .find(|point| point.share <= 1.0 - q)
+            .map(|point| point.time_ns)
     }
 
     /// About `count` points that keep the curve's shape.
     #[must_use]
     pub fn decimated(&self, count: usize) -> Vec<SurvivalPoint> {
         let step = self.points.len().div_ceil(count.max(1)).max(1);
-        let last = self.points.last().filter(|_| !(self.points.len().max(1) - 1).is_multiple_of(step));
+        let last = self
+            .points
+            .last()
+            .filter(|_| !(self.points.len().max(1) - 1).is_multiple_of(step));
         self.points.iter().step_by(step).chain(last).copied().collect()
     }
 }
@@ -93,7 +116,9 @@ mod tests {
     fn it_is_the_textbook_estimate() {
         // Freireich et al. 1963, 6-mercaptopurine: remission in weeks, + censored.
         let ended = BTreeMap::from([(6, 3), (7, 1), (10, 1), (13, 1), (16, 1), (22, 1), (23, 1)]);
-        let censored = [6, 9, 10, 11, 17, 19, 20, 25, 34, 35].into_iter().map(|time| (time, 1));
+        let censored = [6, 9, 10, 11, 17, 19, 20, 25, 34, 35]
+            .into_iter()
+            .map(|time| (time, 1));
         let mut censored: BTreeMap<u64, u64> = censored.collect();
         *censored.entry(32).or_default() += 2;
         let found = Survival::estimate(&ended, &censored);

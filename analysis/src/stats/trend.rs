@@ -45,7 +45,12 @@ pub fn trend(points: &[(f64, f64)]) -> Option<Trend> {
     let mut slopes = Vec::with_capacity(n * (n - 1) / 2);
     for (at, (t0, v0)) in points.iter().enumerate() {
         let later = points.get(at + 1..).unwrap_or(&[]);
-        slopes.extend(later.iter().filter(|(t, _)| t > t0).map(|(t, v)| (v - v0) / (t - t0)));
+        slopes.extend(
+            later
+                .iter()
+                .filter(|(t, _)| t > t0)
+                .map(|(t, v)| (v - v0) / (t - t0)),
+        );
     }
     slopes.sort_by(f64::total_cmp);
     let slope = at_rank(&slopes, len(slopes.len()) / 2.0)?;
@@ -72,11 +77,17 @@ fn at_rank(sorted: &[f64], rank: f64) -> Option<f64> {
 
 fn residual_correlation(points: &[(f64, f64)], slope: f64) -> f64 {
     let mut residuals: Vec<f64> = points.iter().map(|(t, v)| v - slope * t).collect();
-    let Some(middle) = median(&mut residuals.clone()) else { return 0.0 };
+    let Some(middle) = median(&mut residuals.clone()) else {
+        return 0.0;
+    };
     residuals.iter_mut().for_each(|residual| *residual -= middle);
     let variance: f64 = residuals.iter().map(|residual| residual * residual).sum();
     let lagged: f64 = residuals.windows(2).map(|pair| pair[0] * pair[1]).sum();
-    if variance > 0.0 { (lagged / variance).clamp(0.0, STRONGEST) } else { 0.0 }
+    if variance > 0.0 {
+        (lagged / variance).clamp(0.0, STRONGEST)
+    } else {
+        0.0
+    }
 }
 
 #[cfg(test)]
@@ -85,7 +96,11 @@ mod tests {
     use super::*;
 
     fn series(values: &[f64]) -> Vec<(f64, f64)> {
-        values.iter().enumerate().map(|(at, value)| (len(at), *value)).collect()
+        values
+            .iter()
+            .enumerate()
+            .map(|(at, value)| (len(at), *value))
+            .collect()
     }
 
     #[test]
@@ -102,7 +117,11 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         let mut wrong = 0;
         for _ in 0..200 {
-            wrong += u32::from(trend(&series(&autoregressive(200, 0.6, &mut random))).unwrap().is_significant());
+            wrong += u32::from(
+                trend(&series(&autoregressive(200, 0.6, &mut random)))
+                    .unwrap()
+                    .is_significant(),
+            );
         }
         assert!(wrong <= 20, "{wrong} of 200");
     }

@@ -139,14 +139,24 @@ impl Values {
         if self.count == 0 {
             return Vec::new();
         }
-        let counts = if self.is_exact() { self.coarse() } else { self.buckets.clone() };
-        let found: Vec<_> = ranks.iter().map(|rank| locate(&counts, (*rank).min(self.count - 1))).collect();
+        let counts = if self.is_exact() {
+            self.coarse()
+        } else {
+            self.buckets.clone()
+        };
+        let found: Vec<_> = ranks
+            .iter()
+            .map(|rank| locate(&counts, (*rank).min(self.count - 1)))
+            .collect();
         if self.is_exact() {
             return self.select(&found);
         }
         let bounds = |(bucket, _): &(usize, u64)| {
             let (low, high) = FINE.range(*bucket);
-            Ranked { low: low.max(self.min), high: high.min(self.max).max(low.max(self.min)) }
+            Ranked {
+                low: low.max(self.min),
+                high: high.min(self.max).max(low.max(self.min)),
+            }
         };
         found.iter().map(bounds).collect()
     }
@@ -177,16 +187,25 @@ impl Values {
         groups.iter_mut().for_each(|group| group.sort_unstable());
         let exact = |(bucket, within): &(usize, u64)| {
             let at = place.get(*bucket).copied().unwrap_or(u16::MAX);
-            let value = groups.get(usize::from(at)).and_then(|group| group.get(size(*within)));
+            let value = groups
+                .get(usize::from(at))
+                .and_then(|group| group.get(size(*within)));
             let value = value.copied().unwrap_or(self.max);
-            Ranked { low: value, high: value }
+            Ranked {
+                low: value,
+                high: value,
+            }
         };
         wanted.iter().map(exact).collect()
     }
 
     /// Bucket ends and counts of what holds something, ascending; for densities.
     pub(crate) fn filled(&self) -> Vec<(u64, u64, u64)> {
-        let counts = if self.is_exact() { self.coarse() } else { self.buckets.clone() };
+        let counts = if self.is_exact() {
+            self.coarse()
+        } else {
+            self.buckets.clone()
+        };
         let filled = counts.iter().enumerate().filter(|(_, count)| **count > 0);
         filled
             .map(|(bucket, count)| {
@@ -224,6 +243,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
         #[test]
         fn ranks_are_those_of_the_sorted_values(mut values in prop::collection::vec(0_u64..1 << 50, 1..400), cut in 0_usize..400) {
             let mut one = Values::default();

@@ -130,7 +130,9 @@ impl Overview<'_> {
         let at = steps::GAUGES.iter().position(|known| *known == name)?;
         let lanes = self.steps.as_ref()?.lanes.values();
         let totals: Vec<_> = lanes.map(|lane| lane.bins.total(at)).collect();
-        let known = totals.iter().filter_map(|total| Some((total.mean()?, total.low, total.high)));
+        let known = totals
+            .iter()
+            .filter_map(|total| Some((total.mean()?, total.low, total.high)));
         let sum = known.reduce(|a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2))?;
         Some((Some(sum.0), Some(sum.1), Some(sum.2)))
     }
@@ -140,15 +142,31 @@ impl Overview<'_> {
         let part = |name: &str| {
             let (mean, low, high) = self.block_gauge(name)?;
             let mean = mean?;
-            Some(BlockShare { mean, share: ratio(mean, float(total))?, low: low?, high: high? })
+            Some(BlockShare {
+                mean,
+                share: ratio(mean, float(total))?,
+                low: low?,
+                high: high?,
+            })
         };
-        let (used, cached, free) = (part("kv_blocks_used"), part("kv_blocks_cached"), part("kv_blocks_free"));
-        Some(BlockSplit { total, used, cached, free })
+        let (used, cached, free) = (
+            part("kv_blocks_used"),
+            part("kv_blocks_cached"),
+            part("kv_blocks_free"),
+        );
+        Some(BlockSplit {
+            total,
+            used,
+            cached,
+            free,
+        })
     }
 
     fn blocks_total(&self) -> Option<u64> {
         let lanes = self.steps.iter().flat_map(|steps| steps.lanes.values());
-        let from_steps = lanes.filter_map(|lane| lane.blocks_total).reduce(u64::saturating_add);
+        let from_steps = lanes
+            .filter_map(|lane| lane.blocks_total)
+            .reduce(u64::saturating_add);
         from_steps.or_else(|| self.sample_gauge("kv_blocks_total")?.2.map(crate::num::rounded))
     }
 
@@ -197,21 +215,38 @@ impl Overview<'_> {
             notes.push("the run has not ended cleanly: figures are of what was flushed".to_owned());
         }
         for damage in &self.damage {
-            let rows = damage.rows.map_or_else(String::new, |rows| format!(" ({rows} rows)"));
+            let rows = damage
+                .rows
+                .map_or_else(String::new, |rows| format!(" ({rows} rows)"));
             notes.push(format!("left out{rows}: {damage}: {}", damage.cause));
         }
         let end = self.run.manifest().end.as_ref();
-        for (table, rows) in end.iter().flat_map(|end| &end.rows_dropped).filter(|(_, rows)| **rows > 0) {
+        for (table, rows) in end
+            .iter()
+            .flat_map(|end| &end.rows_dropped)
+            .filter(|(_, rows)| **rows > 0)
+        {
             notes.push(format!("{rows} rows of `{table}` could not be recorded"));
         }
-        let dropped = self.samples.as_ref().and_then(|samples| samples.counter("rows_dropped"));
+        let dropped = self
+            .samples
+            .as_ref()
+            .and_then(|samples| samples.counter("rows_dropped"));
         if let Some(rows) = dropped.filter(|rows| *rows > 0) {
             notes.push(format!("the engine had to drop {rows} rows: its queue was full"));
         }
         if let Some(end) = end.filter(|end| end.anomalies > 0) {
-            notes.push(format!("{} impossible values were clamped while recording", end.anomalies));
+            notes.push(format!(
+                "{} impossible values were clamped while recording",
+                end.anomalies
+            ));
         }
-        if let Some(every) = self.lives.as_ref().map(|lives| lives.sample_every).filter(|every| *every > 1) {
+        if let Some(every) = self
+            .lives
+            .as_ref()
+            .map(|lives| lives.sample_every)
+            .filter(|every| *every > 1)
+        {
             notes.push(format!("block lives are a sample: one in {every}"));
         }
         notes

@@ -162,7 +162,11 @@ impl Overview<'_> {
         let finished = self.finished();
         let mut out = Summary {
             run: self.facts(),
-            rows: self.rows.iter().map(|(table, rows)| ((*table).to_owned(), *rows)).collect(),
+            rows: self
+                .rows
+                .iter()
+                .map(|(table, rows)| ((*table).to_owned(), *rows))
+                .collect(),
             rates: rates(&totals, finished.values().sum()),
             throughput: self.throughput(&totals, finished.values().sum()),
             blocks: self.block_split(),
@@ -179,13 +183,22 @@ impl Overview<'_> {
     }
 
     fn totals(&self) -> BTreeMap<String, u64> {
-        let found = TOTALS.iter().filter_map(|name| Some(((*name).to_owned(), self.total(name)?)));
+        let found = TOTALS
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), self.total(name)?)));
         let mut totals: BTreeMap<_, _> = found.collect();
         let lanes = self.steps.iter().flat_map(|steps| steps.lanes.values());
         let steps = lanes.map(|lane| lane.steps).reduce(|a, b| a + b);
         let samples = self.samples.as_ref();
-        totals.extend(steps.or_else(|| samples?.counter("steps")).map(|steps| ("steps".to_owned(), steps)));
-        if let (None, Some(tokens)) = (self.total("prefix_cache_almost_hits"), self.total("almost_hit_tokens")) {
+        totals.extend(
+            steps
+                .or_else(|| samples?.counter("steps"))
+                .map(|steps| ("steps".to_owned(), steps)),
+        );
+        if let (None, Some(tokens)) = (
+            self.total("prefix_cache_almost_hits"),
+            self.total("almost_hit_tokens"),
+        ) {
             totals.insert("prefix_cache_almost_hits".to_owned(), tokens);
         }
         if let (None, Some(energy)) = (self.total("energy_mj"), self.total("device_energy_mj")) {
@@ -201,7 +214,9 @@ impl Overview<'_> {
         }
         let reasons = ["stop", "length", "abort", "error", "other"];
         let count = |reason: &&str| self.total(&format!("requests_finished_{reason}"));
-        let known = reasons.iter().filter_map(|reason| Some(((*reason).to_owned(), count(reason)?)));
+        let known = reasons
+            .iter()
+            .filter_map(|reason| Some(((*reason).to_owned(), count(reason)?)));
         let mut out: BTreeMap<_, _> = known.filter(|(_, count)| *count > 0).collect();
         if let (true, Some(count)) = (out.is_empty(), self.step_total("requests_finished")) {
             out.insert("unknown".to_owned(), count);
@@ -213,14 +228,17 @@ impl Overview<'_> {
         let span_s = self.span().map_or(0.0, |(start, end)| signed(end - start) / 1e9);
         let per = |count: Option<u64>, seconds: f64| ratio(float(count?), seconds);
         let total = |name: &str| totals.get(name).copied();
-        let busy_s = self.step_total("step_time_ns").map_or(0.0, |busy| float(busy) / 1e9);
+        let busy_s = self
+            .step_total("step_time_ns")
+            .map_or(0.0, |busy| float(busy) / 1e9);
         let tokens = total("generation_tokens");
         Throughput {
             requests_per_s: per(Some(finished), span_s),
             prompt_tokens_per_s: per(total("prompt_tokens"), span_s),
             generation_tokens_per_s: per(tokens, span_s),
             generation_tokens_per_busy_s: per(tokens, busy_s),
-            joules_per_token: total("energy_mj").and_then(|energy| ratio(float(energy) / 1e3, float(tokens?))),
+            joules_per_token: total("energy_mj")
+                .and_then(|energy| ratio(float(energy) / 1e3, float(tokens?))),
         }
     }
 
@@ -230,13 +248,24 @@ impl Overview<'_> {
         let summarise = |series: &crate::overview::GaugeSeries| {
             let points = series.points(&seconds);
             let values: Vec<f64> = points.iter().map(|(_, value)| *value).collect();
-            let is_constant = values.windows(2).all(|pair| (pair[0] - pair[1]).abs() < f64::EPSILON);
-            let changes = if is_constant { Vec::new() } else { change_points(&values) };
+            let is_constant = values
+                .windows(2)
+                .all(|pair| (pair[0] - pair[1]).abs() < f64::EPSILON);
+            let changes = if is_constant {
+                Vec::new()
+            } else {
+                change_points(&values)
+            };
             let change = |change: &crate::stats::Change| {
                 let at_s = points.get(change.at).map_or(0.0, |(at, _)| *at);
                 let offset = crate::num::rounded(at_s * 1e9);
                 let at_ns = timeline.start_ns.saturating_add_unsigned(offset);
-                LevelChange { at_s, at_ns, before: change.before, after: change.after }
+                LevelChange {
+                    at_s,
+                    at_ns,
+                    before: change.before,
+                    after: change.after,
+                }
             };
             let (mean, low, high) = self.whole(series);
             GaugeSummary {

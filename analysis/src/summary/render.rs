@@ -2,7 +2,9 @@
 
 use super::{GaugeSummary, Summary};
 use crate::overview::{Basis, Distribution};
-use crate::render::number::{count_with_unit, duration, grouped, percent, significant, spoken, utc, with_unit};
+use crate::render::number::{
+    count_with_unit, duration, grouped, percent, significant, spoken, utc, with_unit,
+};
 use crate::render::{Document, Table};
 use crate::stats::QuantileEstimate;
 
@@ -63,14 +65,27 @@ impl Summary {
         let mut table = Table::new(["", ""]);
         let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
         for source in &self.run.sources {
-            let parts = [Some(source.engine.clone()), source.engine_version.clone(), source.model.clone()];
+            let parts = [
+                Some(source.engine.clone()),
+                source.engine_version.clone(),
+                source.model.clone(),
+            ];
             let parts = parts.into_iter().chain([source.device.clone()]).flatten();
-            row(&format!("source {}", source.name), parts.collect::<Vec<_>>().join(", "));
+            row(
+                &format!("source {}", source.name),
+                parts.collect::<Vec<_>>().join(", "),
+            );
         }
         if let Some(start) = self.run.start_ns {
-            row("from", format!("{}, {}", utc(start), duration(self.run.span_s * 1e9)));
+            row(
+                "from",
+                format!("{}, {}", utc(start), duration(self.run.span_s * 1e9)),
+            );
         }
-        let rows = self.rows.iter().map(|(table, rows)| format!("{} {table}", grouped(*rows)));
+        let rows = self
+            .rows
+            .iter()
+            .map(|(table, rows)| format!("{} {table}", grouped(*rows)));
         row("rows", rows.collect::<Vec<_>>().join(", "));
         let shares = [
             ("in steps", self.utilisation.busy),
@@ -78,16 +93,27 @@ impl Summary {
             ("idle with requests", self.utilisation.idle_with_requests),
             ("idle without", self.utilisation.idle_without_requests),
         ];
-        let shares = shares.iter().filter_map(|(name, share)| Some(format!("{} {name}", percent((*share)?))));
+        let shares = shares
+            .iter()
+            .filter_map(|(name, share)| Some(format!("{} {name}", percent((*share)?))));
         let shares: Vec<_> = shares.collect();
         if !shares.is_empty() {
             row("time", shares.join(", "));
         }
         if let Some(blocks) = self.blocks {
-            let parts = [("used", blocks.used), ("cached", blocks.cached), ("free", blocks.free)];
-            let parts = parts.iter().filter_map(|(name, part)| Some(format!("{name} {}", percent((*part)?.share))));
+            let parts = [
+                ("used", blocks.used),
+                ("cached", blocks.cached),
+                ("free", blocks.free),
+            ];
+            let parts = parts
+                .iter()
+                .filter_map(|(name, part)| Some(format!("{name} {}", percent((*part)?.share))));
             let parts = parts.collect::<Vec<_>>().join(", ");
-            row("KV blocks", format!("{}: on average {parts}", grouped(blocks.total)));
+            row(
+                "KV blocks",
+                format!("{}: on average {parts}", grouped(blocks.total)),
+            );
         }
         table
     }
@@ -95,20 +121,34 @@ impl Summary {
     fn totals_table(&self) -> Table {
         let mut table = Table::new(["", "", ""]);
         let finished: u64 = self.finished.values().sum();
-        let reasons = self.finished.iter().map(|(reason, count)| format!("{reason} {}", grouped(*count)));
-        let rate = |rate: Option<f64>, what: &str| rate.map_or(String::new(), |rate| format!("{} {what}", significant(rate)));
+        let reasons = self
+            .finished
+            .iter()
+            .map(|(reason, count)| format!("{reason} {}", grouped(*count)));
+        let rate = |rate: Option<f64>, what: &str| {
+            rate.map_or(String::new(), |rate| format!("{} {what}", significant(rate)))
+        };
         let per_s = rate(self.throughput.requests_per_s, "/s");
         let reasons = reasons.chain([per_s].into_iter().filter(|text| !text.is_empty()));
-        table.row(["requests".to_owned(), grouped(finished), reasons.collect::<Vec<_>>().join(", ")]);
+        table.row([
+            "requests".to_owned(),
+            grouped(finished),
+            reasons.collect::<Vec<_>>().join(", "),
+        ]);
         for (name, total) in &self.totals {
             let aside = match name.as_str() {
                 "generation_tokens" => rate(self.throughput.generation_tokens_per_s, "/s"),
                 "prompt_tokens" => rate(self.throughput.prompt_tokens_per_s, "/s"),
-                "prefix_cache_hits" => share(self.rates.prefix_cache_hit, "of tokens looked up at first admission"),
+                "prefix_cache_hits" => share(
+                    self.rates.prefix_cache_hit,
+                    "of tokens looked up at first admission",
+                ),
                 "prefix_cache_almost_hits" => share(self.rates.almost_hit, "of tokens looked up"),
                 "recomputed_tokens" => share(self.rates.recomputed, "of tokens computed"),
                 "kv_blocks_evicted" => share(self.rates.evicted, "of blocks handed out"),
-                "kv_blocks_evicted_preempted" => share(self.rates.self_inflicted, "of evictions: self-inflicted"),
+                "kv_blocks_evicted_preempted" => {
+                    share(self.rates.self_inflicted, "of evictions: self-inflicted")
+                }
                 "spec_decode_accepted_tokens" => share(self.rates.spec_accepted, "of those proposed"),
                 "energy_mj" => rate(self.throughput.joules_per_token, "J per generated token"),
                 _ => String::new(),
@@ -124,9 +164,17 @@ impl Summary {
         for found in self.distributions.iter().filter(|found| found.count > 0) {
             let mut cells = vec![spoken(&found.label.name), grouped(found.count)];
             for q in crate::overview::QUANTILES {
-                cells.push(found.quantile(q).map_or(String::new(), |quantile| cell(found, quantile)));
+                cells.push(
+                    found
+                        .quantile(q)
+                        .map_or(String::new(), |quantile| cell(found, quantile)),
+                );
             }
-            cells.push(found.max.map_or(String::new(), |max| count_with_unit(max, &found.label.unit)));
+            cells.push(
+                found
+                    .max
+                    .map_or(String::new(), |max| count_with_unit(max, &found.label.unit)),
+            );
             table.row(cells);
         }
         table
@@ -135,8 +183,14 @@ impl Summary {
     fn gauges_table(&self) -> Table {
         let mut table = Table::new(["", "mean", "min", "max", "per hour", "level changes"]);
         for gauge in &self.gauges {
-            let show = |value: Option<f64>| value.map_or(String::new(), |value| with_unit(value, &gauge.label.unit));
-            let cells = [spoken(&gauge.label.name), show(gauge.mean), show(gauge.low), show(gauge.high)];
+            let show =
+                |value: Option<f64>| value.map_or(String::new(), |value| with_unit(value, &gauge.label.unit));
+            let cells = [
+                spoken(&gauge.label.name),
+                show(gauge.mean),
+                show(gauge.low),
+                show(gauge.high),
+            ];
             table.row(cells.into_iter().chain([slope(gauge), changes(gauge)]));
         }
         table
@@ -153,7 +207,9 @@ fn cell(found: &Distribution, quantile: &QuantileEstimate) -> String {
         return format!("n<{}", quantile.needed);
     }
     let unit = &found.label.unit;
-    let Some(value) = quantile.value else { return String::new() };
+    let Some(value) = quantile.value else {
+        return String::new();
+    };
     let about = if found.basis == Basis::Buckets { "~" } else { "" };
     let text = format!("{about}{}", count_with_unit(value, unit));
     match (quantile.low, quantile.high) {
@@ -181,7 +237,12 @@ fn changes(gauge: &GaugeSummary) -> String {
     const SHOWN: usize = 3;
     let show = |value: f64| with_unit(value, &gauge.label.unit);
     let shown = gauge.changes.iter().take(SHOWN).map(|change| {
-        format!("{} to {} at {}", show(change.before), show(change.after), duration(change.at_s * 1e9))
+        format!(
+            "{} to {} at {}",
+            show(change.before),
+            show(change.after),
+            duration(change.at_s * 1e9)
+        )
     });
     let more = gauge.changes.len().saturating_sub(SHOWN);
     let more = (more > 0).then(|| format!("{more} more"));

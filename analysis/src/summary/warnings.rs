@@ -85,11 +85,20 @@ pub struct Warning {
 
 impl Warning {
     fn new(kind: WarningKind, message: &str, advice: &'static str) -> Self {
-        Self { kind, message: message.to_owned(), evidence: Vec::new(), advice }
+        Self {
+            kind,
+            message: message.to_owned(),
+            evidence: Vec::new(),
+            advice,
+        }
     }
 
     fn with(mut self, what: &str, value: f64, unit: &'static str) -> Self {
-        self.evidence.push(Evidence { what: what.to_owned(), value, unit });
+        self.evidence.push(Evidence {
+            what: what.to_owned(),
+            value,
+            unit,
+        });
         self
     }
 }
@@ -131,8 +140,17 @@ impl Overview<'_> {
 
     fn idle_device(&self, summary: &Summary) -> Option<Warning> {
         let share = summary.utilisation.idle_with_requests?;
-        let steps = self.steps.as_ref()?.lanes.values().map(|lane| lane.steps).sum::<u64>();
-        if share < IDLE_SHARE || steps < FEWEST_REQUESTS || self.stall().is_some_and(|_| self.one_gap_explains(share)) {
+        let steps = self
+            .steps
+            .as_ref()?
+            .lanes
+            .values()
+            .map(|lane| lane.steps)
+            .sum::<u64>();
+        if share < IDLE_SHARE
+            || steps < FEWEST_REQUESTS
+            || self.stall().is_some_and(|_| self.one_gap_explains(share))
+        {
             return None;
         }
         let warning = Warning::new(
@@ -140,7 +158,11 @@ impl Overview<'_> {
             "no step runs for much of the time although requests are there",
             "look at what the host does between steps: scheduling, tokenisation, output handling",
         );
-        Some(warning.with("share of time without a step while requests were there", share, "1"))
+        Some(warning.with(
+            "share of time without a step while requests were there",
+            share,
+            "1",
+        ))
     }
 
     /// Whether, without its longest gap, the engine was not idle.
@@ -159,11 +181,19 @@ impl Overview<'_> {
         let mut worst: Option<Warning> = None;
         let mut longest = 0;
         for lane in self.steps.iter().flat_map(|steps| steps.lanes.values()) {
-            let p99 = lane.step_time.ranks(&[crate::stats::quantiles::rank(0.99, lane.step_time.count())]);
+            let p99 = lane
+                .step_time
+                .ranks(&[crate::stats::quantiles::rank(0.99, lane.step_time.count())]);
             let p99 = p99.first().map_or(0, |rank| rank.middle());
             let limit = STALL_NS.max(p99.saturating_mul(STALL_TIMES));
-            let gap = lane.gaps.first().map(|gap| (gap.gap_ns, gap.start_ns, "no step ran for"));
-            let step = lane.longest.first().map(|step| (step.step_time_ns, step.start_ns, "one step took"));
+            let gap = lane
+                .gaps
+                .first()
+                .map(|gap| (gap.gap_ns, gap.start_ns, "no step ran for"));
+            let step = lane
+                .longest
+                .first()
+                .map(|step| (step.step_time_ns, step.start_ns, "one step took"));
             for (length, start, what) in [gap, step].into_iter().flatten() {
                 if lane.steps < FEWEST_REQUESTS || length < limit || length <= longest {
                     continue;
@@ -188,7 +218,10 @@ impl Overview<'_> {
 
     fn ttft_queueing(&self) -> Option<Warning> {
         let requests = self.requests.as_ref()?;
-        let (ttft, queue) = (requests.latency("time_to_first_token_ns")?, requests.latency("queue_time_ns")?);
+        let (ttft, queue) = (
+            requests.latency("time_to_first_token_ns")?,
+            requests.latency("queue_time_ns")?,
+        );
         let share = ratio(queue.mean()?, ttft.mean()?)?;
         if ttft.count() < FEWEST_REQUESTS || share < QUEUE_SHARE || queue.mean()? < QUEUE_NS {
             return None;
@@ -201,12 +234,19 @@ impl Overview<'_> {
         )
         .with("share of TTFT spent in the queue", share, "1")
         .with("mean queue time", queue.mean()?, "ns");
-        Some(warning.with("p90 queue time", p90.first().map_or(0.0, |rank| float(rank.middle())), "ns"))
+        Some(warning.with(
+            "p90 queue time",
+            p90.first().map_or(0.0, |rank| float(rank.middle())),
+            "ns",
+        ))
     }
 
     fn decode_stalled(&self) -> Option<Warning> {
         let requests = self.requests.as_ref()?;
-        let (stalled, decode) = (requests.latency("stalled_time_ns")?, requests.latency("decode_time_ns")?);
+        let (stalled, decode) = (
+            requests.latency("stalled_time_ns")?,
+            requests.latency("decode_time_ns")?,
+        );
         let share = ratio(stalled.sum(), decode.sum())?;
         if stalled.count() < FEWEST_REQUESTS || share < STALLED_SHARE {
             return None;
@@ -259,7 +299,11 @@ fn queue_growth(summary: &Summary) -> Option<Warning> {
         "add engines or shed load; latencies of this run depend on how long it lasted",
     )
     .with("growth of the queue", trend.slope_per_s * 60.0, "{request}/min")
-    .with("lower end of its interval", trend.low_per_s * 60.0, "{request}/min")
+    .with(
+        "lower end of its interval",
+        trend.low_per_s * 60.0,
+        "{request}/min",
+    )
     .with("mean requests waiting", mean, "{request}");
     Some(warning.with("most requests waiting", waiting.high.unwrap_or(mean), "{request}"))
 }
