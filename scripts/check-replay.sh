@@ -33,3 +33,12 @@ JSON
 
 replay blocks-of-512 54063104 --block-size 512 --kv-blocks 400000
 replay blocks-of-16 54097440 --block-size 16 --kv-blocks 8000000 --tables samples,steps,requests
+
+# A pool too small for 256 at once: it preempts both ways, and every rule holds at every step.
+for how in recompute swap; do
+    "$kvlens" run --trace "$trace" --device sim --block-size 16 --kv-blocks 25000 --max-running 256 --arrivals closed:256 \
+        --preempt $how --interval 60s --out "$out" --run-id "preempt-$how" --quiet
+    echo '{ "requests": 12031, "prompt_tokens": 144793823, "generation_tokens": 4122048 }' >"$out/expected.json"
+    $venv/bin/python tests/invariants.py "$out/run_id=preempt-$how" "$out/expected.json"
+    rm -rf "$out/run_id=preempt-$how"
+done
