@@ -12,8 +12,7 @@ use super::{
 
 /// A sequence of launches that the GPU starts without the host.
 ///
-/// It reads the addresses that it was captured with: replay it only while the buffers live, and change the
-/// batch through `update`, which keeps them.
+/// It reads the addresses that it was captured with. A batch changes through its `update`, which keeps them.
 pub struct StepGraph {
     graph: CudaGraph,
 }
@@ -46,9 +45,13 @@ impl StepGraph {
 
     /// Enqueues the recorded launches.
     ///
+    /// # Safety
+    /// Every buffer that the recorded launches read or write must still live, and no other work may use what
+    /// they write until they are over.
+    ///
     /// # Errors
     /// The driver's.
-    pub fn replay(&self) -> Result<()> {
+    pub unsafe fn replay(&self) -> Result<()> {
         self.graph.launch().during("replaying a graph")
     }
 }

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let gpu = match Gpu::open(0) {
         Ok(gpu) => gpu,
         Err(error) => {
-            println!("{CHECKS} GPU checks skipped: {error}");
+            println!("skipped {CHECKS} GPU checks: {error}");
             return ExitCode::from(2);
         }
     };
