@@ -227,8 +227,8 @@ impl Lane {
             .start_ns
             .min(starts.iter().copied().min().unwrap_or(i64::MAX));
         self.end_ns = self.end_ns.max(last);
-        self.bins
-            .reserve(self.last.map_or(first, |state| state.end), last);
+        let held = self.last.map_or(first, |state| state.end);
+        self.bins.reserve(held.min(first), held.max(last));
         if let Some(state) = self.last {
             self.between(&state, starts.first().copied().unwrap_or(first), first);
         }

@@ -119,6 +119,8 @@ fn plain(known: &Field, found: &Field) -> DataType {
     match (known.data_type(), found.data_type()) {
         (DataType::Dictionary(..), _) => DataType::Utf8,
         (DataType::Timestamp(..), DataType::Int64) => DataType::Int64,
+        // The text says that it is UTC; a named time zone would need a database of them.
+        (DataType::Timestamp(unit, _), _) => DataType::Timestamp(*unit, None),
         (ty, _) => ty.clone(),
     }
 }

@@ -2,7 +2,7 @@
 
 mod facts;
 mod render;
-mod warnings;
+pub mod warnings;
 
 use crate::error::Result;
 use crate::num::{float, ratio, signed};

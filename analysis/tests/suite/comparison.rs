@@ -18,7 +18,7 @@ fn served(workload: u64, run: u64, ttft_factor: f64) -> Made {
     for id in 0..REQUESTS {
         at += (-50e6 * (1.0 - sizes.f64()).ln()) as u64;
         let (size, length) = ((0.8 * normal(&mut sizes)).exp(), (0.5 * normal(&mut sizes)).exp());
-        pressure = 0.7 * pressure + 0.15 * normal(&mut random);
+        pressure = 0.7 * pressure + 0.05 * normal(&mut random);
         let mut noise =
             |median: f64, sigma: f64| (median * (sigma * normal(&mut random) + pressure).exp()) as u64;
         let queue = noise(20e6, 0.3);
