@@ -92,7 +92,7 @@ fn trial(
 ) -> Result<(f64, f64), Box<dyn Error>> {
     let mut builder = WriterProperties::builder()
         .set_compression(codec)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_statistics_enabled(EnabledStatistics::None)
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_write_batch_size(8_192)
         .set_dictionary_enabled(encoding.is_none());
