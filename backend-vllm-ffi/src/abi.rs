@@ -3,9 +3,11 @@
 //! Every struct begins with its own size. A caller that was compiled against an older, shorter one works: what it does
 //! not have reads as 0. So does one that was compiled against a newer, longer one: what this library does not know is
 //! ignored. Structs grow only at the end, in multiples of 8 bytes.
+//!
+//! Numbers are written out rather than shifted: the header's readers include some that take no expressions.
 
 /// The version of this boundary: `major << 16 | minor << 8 | patch`. A caller needs the same major number.
-pub const KVLENS_ABI_VERSION: u32 = 1 << 16;
+pub const KVLENS_ABI_VERSION: u32 = 0x0001_0000;
 
 /// The figures come from a caller of the C functions that says nothing more about them.
 pub const KVLENS_ORIGIN_C_API: u32 = 0;
@@ -23,66 +25,66 @@ pub const KVLENS_ORIGIN_PROMETHEUS_REGISTRY: u32 = 5;
 pub const KVLENS_ORIGIN_METRICS_URL: u32 = 6;
 
 /// No step happened: the figures are a look from outside, and no row goes into `steps`.
-pub const KVLENS_STEP_FLAG_POLLED: u32 = 1 << 0;
+pub const KVLENS_STEP_FLAG_POLLED: u32 = 0x1;
 
 /// `requests_running` is known.
-pub const KVLENS_STEP_REQUESTS_RUNNING: u64 = 1 << 0;
+pub const KVLENS_STEP_REQUESTS_RUNNING: u64 = 0x1;
 /// `requests_waiting` is known.
-pub const KVLENS_STEP_REQUESTS_WAITING: u64 = 1 << 1;
+pub const KVLENS_STEP_REQUESTS_WAITING: u64 = 0x2;
 /// `kv_cache_usage` is known.
-pub const KVLENS_STEP_KV_CACHE_USAGE: u64 = 1 << 2;
+pub const KVLENS_STEP_KV_CACHE_USAGE: u64 = 0x4;
 /// `kv_blocks_total` is known.
-pub const KVLENS_STEP_KV_BLOCKS_TOTAL: u64 = 1 << 3;
+pub const KVLENS_STEP_KV_BLOCKS_TOTAL: u64 = 0x8;
 /// `generation_tokens` is known.
-pub const KVLENS_STEP_GENERATION_TOKENS: u64 = 1 << 4;
+pub const KVLENS_STEP_GENERATION_TOKENS: u64 = 0x10;
 /// `prompt_tokens` is known.
-pub const KVLENS_STEP_PROMPT_TOKENS: u64 = 1 << 5;
+pub const KVLENS_STEP_PROMPT_TOKENS: u64 = 0x20;
 /// `preemptions` is known.
-pub const KVLENS_STEP_PREEMPTIONS: u64 = 1 << 6;
+pub const KVLENS_STEP_PREEMPTIONS: u64 = 0x40;
 /// `requests_deferred` is known.
-pub const KVLENS_STEP_REQUESTS_DEFERRED: u64 = 1 << 7;
+pub const KVLENS_STEP_REQUESTS_DEFERRED: u64 = 0x80;
 /// `prefix_cache_queries` is known.
-pub const KVLENS_STEP_PREFIX_CACHE_QUERIES: u64 = 1 << 8;
+pub const KVLENS_STEP_PREFIX_CACHE_QUERIES: u64 = 0x100;
 /// `prefix_cache_hits` is known.
-pub const KVLENS_STEP_PREFIX_CACHE_HITS: u64 = 1 << 9;
+pub const KVLENS_STEP_PREFIX_CACHE_HITS: u64 = 0x200;
 /// `requests_admitted` is known.
-pub const KVLENS_STEP_REQUESTS_ADMITTED: u64 = 1 << 10;
+pub const KVLENS_STEP_REQUESTS_ADMITTED: u64 = 0x400;
 /// `cached_prompt_tokens` is known.
-pub const KVLENS_STEP_CACHED_PROMPT_TOKENS: u64 = 1 << 11;
+pub const KVLENS_STEP_CACHED_PROMPT_TOKENS: u64 = 0x800;
 /// `computed_prompt_tokens` is known.
-pub const KVLENS_STEP_COMPUTED_PROMPT_TOKENS: u64 = 1 << 12;
+pub const KVLENS_STEP_COMPUTED_PROMPT_TOKENS: u64 = 0x1000;
 /// `prefix_cache_queries_preempted` is known.
-pub const KVLENS_STEP_PREFIX_CACHE_QUERIES_PREEMPTED: u64 = 1 << 13;
+pub const KVLENS_STEP_PREFIX_CACHE_QUERIES_PREEMPTED: u64 = 0x2000;
 /// `prefix_cache_hits_preempted` is known.
-pub const KVLENS_STEP_PREFIX_CACHE_HITS_PREEMPTED: u64 = 1 << 14;
+pub const KVLENS_STEP_PREFIX_CACHE_HITS_PREEMPTED: u64 = 0x4000;
 /// `requests_swapped` is known.
-pub const KVLENS_STEP_REQUESTS_SWAPPED: u64 = 1 << 15;
+pub const KVLENS_STEP_REQUESTS_SWAPPED: u64 = 0x8000;
 /// `kv_blocks_used` is known.
-pub const KVLENS_STEP_KV_BLOCKS_USED: u64 = 1 << 16;
+pub const KVLENS_STEP_KV_BLOCKS_USED: u64 = 0x0001_0000;
 /// `kv_blocks_cached` is known.
-pub const KVLENS_STEP_KV_BLOCKS_CACHED: u64 = 1 << 17;
+pub const KVLENS_STEP_KV_BLOCKS_CACHED: u64 = 0x0002_0000;
 /// `kv_blocks_free` is known.
-pub const KVLENS_STEP_KV_BLOCKS_FREE: u64 = 1 << 18;
+pub const KVLENS_STEP_KV_BLOCKS_FREE: u64 = 0x0004_0000;
 /// `external_prefix_cache_queries` is known.
-pub const KVLENS_STEP_EXTERNAL_PREFIX_CACHE_QUERIES: u64 = 1 << 19;
+pub const KVLENS_STEP_EXTERNAL_PREFIX_CACHE_QUERIES: u64 = 0x0008_0000;
 /// `external_prefix_cache_hits` is known.
-pub const KVLENS_STEP_EXTERNAL_PREFIX_CACHE_HITS: u64 = 1 << 20;
+pub const KVLENS_STEP_EXTERNAL_PREFIX_CACHE_HITS: u64 = 0x0010_0000;
 /// `spec_decode_drafts` is known.
-pub const KVLENS_STEP_SPEC_DECODE_DRAFTS: u64 = 1 << 21;
+pub const KVLENS_STEP_SPEC_DECODE_DRAFTS: u64 = 0x0020_0000;
 /// `spec_decode_draft_tokens` is known.
-pub const KVLENS_STEP_SPEC_DECODE_DRAFT_TOKENS: u64 = 1 << 22;
+pub const KVLENS_STEP_SPEC_DECODE_DRAFT_TOKENS: u64 = 0x0040_0000;
 /// `spec_decode_accepted_tokens` is known.
-pub const KVLENS_STEP_SPEC_DECODE_ACCEPTED_TOKENS: u64 = 1 << 23;
+pub const KVLENS_STEP_SPEC_DECODE_ACCEPTED_TOKENS: u64 = 0x0080_0000;
 /// `prefill_requests` is known.
-pub const KVLENS_STEP_PREFILL_REQUESTS: u64 = 1 << 24;
+pub const KVLENS_STEP_PREFILL_REQUESTS: u64 = 0x0100_0000;
 /// `prefill_tokens` is known.
-pub const KVLENS_STEP_PREFILL_TOKENS: u64 = 1 << 25;
+pub const KVLENS_STEP_PREFILL_TOKENS: u64 = 0x0200_0000;
 /// `decode_tokens` is known.
-pub const KVLENS_STEP_DECODE_TOKENS: u64 = 1 << 26;
+pub const KVLENS_STEP_DECODE_TOKENS: u64 = 0x0400_0000;
 /// `step_time_s` is known.
-pub const KVLENS_STEP_STEP_TIME: u64 = 1 << 27;
+pub const KVLENS_STEP_STEP_TIME: u64 = 0x0800_0000;
 /// `prefix_cache_hit_rate` is known.
-pub const KVLENS_STEP_PREFIX_CACHE_HIT_RATE: u64 = 1 << 28;
+pub const KVLENS_STEP_PREFIX_CACHE_HIT_RATE: u64 = 0x1000_0000;
 
 /// One engine step: gauges as they are after it, counts of this step alone, and its latencies.
 ///
@@ -185,29 +187,29 @@ pub const KVLENS_FINISH_OTHER: u32 = 5;
 pub const KVLENS_FINISH_UNKNOWN: u32 = 255;
 
 /// `cached_prompt_tokens` is known.
-pub const KVLENS_REQUEST_CACHED_PROMPT_TOKENS: u64 = 1 << 0;
+pub const KVLENS_REQUEST_CACHED_PROMPT_TOKENS: u64 = 0x1;
 /// `external_cached_tokens` is known.
-pub const KVLENS_REQUEST_EXTERNAL_CACHED_TOKENS: u64 = 1 << 1;
+pub const KVLENS_REQUEST_EXTERNAL_CACHED_TOKENS: u64 = 0x2;
 /// `max_tokens` is known.
-pub const KVLENS_REQUEST_MAX_TOKENS: u64 = 1 << 2;
+pub const KVLENS_REQUEST_MAX_TOKENS: u64 = 0x4;
 /// `preemptions` is known.
-pub const KVLENS_REQUEST_PREEMPTIONS: u64 = 1 << 3;
+pub const KVLENS_REQUEST_PREEMPTIONS: u64 = 0x8;
 /// `priority` is known.
-pub const KVLENS_REQUEST_PRIORITY: u64 = 1 << 4;
+pub const KVLENS_REQUEST_PRIORITY: u64 = 0x10;
 /// `time_to_first_token_s` is known.
-pub const KVLENS_REQUEST_TIME_TO_FIRST_TOKEN: u64 = 1 << 5;
+pub const KVLENS_REQUEST_TIME_TO_FIRST_TOKEN: u64 = 0x20;
 /// `time_per_output_token_s` is known.
-pub const KVLENS_REQUEST_TIME_PER_OUTPUT_TOKEN: u64 = 1 << 6;
+pub const KVLENS_REQUEST_TIME_PER_OUTPUT_TOKEN: u64 = 0x40;
 /// `e2e_latency_s` is known.
-pub const KVLENS_REQUEST_E2E_LATENCY: u64 = 1 << 7;
+pub const KVLENS_REQUEST_E2E_LATENCY: u64 = 0x80;
 /// `queue_time_s` is known.
-pub const KVLENS_REQUEST_QUEUE_TIME: u64 = 1 << 8;
+pub const KVLENS_REQUEST_QUEUE_TIME: u64 = 0x100;
 /// `prefill_time_s` is known.
-pub const KVLENS_REQUEST_PREFILL_TIME: u64 = 1 << 9;
+pub const KVLENS_REQUEST_PREFILL_TIME: u64 = 0x200;
 /// `decode_time_s` is known.
-pub const KVLENS_REQUEST_DECODE_TIME: u64 = 1 << 10;
+pub const KVLENS_REQUEST_DECODE_TIME: u64 = 0x400;
 /// `inter_token_latency_max_s` is known.
-pub const KVLENS_REQUEST_INTER_TOKEN_LATENCY_MAX: u64 = 1 << 11;
+pub const KVLENS_REQUEST_INTER_TOKEN_LATENCY_MAX: u64 = 0x800;
 
 /// One finished request.
 #[repr(C)]
@@ -267,13 +269,13 @@ pub const KVLENS_BLOCK_CENSORED: u32 = 3;
 pub const KVLENS_BLOCK_UNKNOWN: u32 = 255;
 
 /// `block` is known.
-pub const KVLENS_BLOCK_NUMBER: u64 = 1 << 0;
+pub const KVLENS_BLOCK_NUMBER: u64 = 0x1;
 /// `prefix_hash` is known.
-pub const KVLENS_BLOCK_PREFIX_HASH: u64 = 1 << 1;
+pub const KVLENS_BLOCK_PREFIX_HASH: u64 = 0x2;
 /// `tokens` is known.
-pub const KVLENS_BLOCK_TOKENS: u64 = 1 << 2;
+pub const KVLENS_BLOCK_TOKENS: u64 = 0x4;
 /// `idle_s` is known.
-pub const KVLENS_BLOCK_IDLE: u64 = 1 << 3;
+pub const KVLENS_BLOCK_IDLE: u64 = 0x8;
 
 /// One life of a KV block that ended now.
 #[repr(C)]

@@ -8,6 +8,9 @@ use kvlens_core::{BoxError, Kind, MetricDesc, SourceInfo};
 use std::fmt;
 use std::time::Duration;
 
+/// The longest page that is read, in bytes: some hundred engines' worth.
+const MAX_PAGE: u64 = 64 << 20;
+
 type Fetch = Box<dyn FnMut() -> Result<String, BoxError> + Send>;
 
 /// Any engine whose metrics page speaks vLLM's names, read from outside.
@@ -52,8 +55,6 @@ impl fmt::Debug for PrometheusSource {
 impl PrometheusSource {
     /// How long a page may take to arrive.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
-    /// The longest page that is read, in bytes: some hundred engines' worth.
-    pub const MAX_PAGE: u64 = 64 << 20;
 
     /// Reads pages that a function gives.
     pub fn from_fn(info: SourceInfo, fetch: impl FnMut() -> Result<String, BoxError> + Send + 'static) -> Self {
@@ -74,7 +75,7 @@ impl PrometheusSource {
         let fetch = move || -> Result<String, BoxError> {
             let get = || {
                 let mut response = agent.get(&url).call()?;
-                response.body_mut().with_config().limit(Self::MAX_PAGE).read_to_string()
+                response.body_mut().with_config().limit(MAX_PAGE).read_to_string()
             };
             get().map_err(|source| {
                 let (url, source) = (url.clone(), source.into());

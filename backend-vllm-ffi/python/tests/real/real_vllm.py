@@ -88,7 +88,12 @@ def parquet(path, table):
 
     rows = []
     for part in sorted((path / table).glob("part-*.parquet")):
-        rows += pq.read_table(part, partitioning=None).to_pylist()
+        read = pq.read_table(part, partitioning=None)
+        # Python's own times have no nanoseconds.
+        times = [name for name in read.schema.names if str(read.schema.field(name).type).startswith("timestamp")]
+        for name in times:
+            read = read.set_column(read.schema.get_field_index(name), name, read[name].cast("int64"))
+        rows += read.to_pylist()
     return rows
 
 

@@ -10,7 +10,7 @@ V1_SCRIPT = """
     run = kvlens.attach(llm, out=os.environ["RUNS"], interval=0.2)
     outputs = []
     for _ in range(2):
-        outputs += llm.generate(PROMPTS, sampling(), use_tqdm=False)
+        outputs += llm.generate(PROMPTS, sampling(100), use_tqdm=False)
     own = {}
     for metric in llm.get_metrics():
         reason = metric.labels.get("finished_reason")
@@ -32,7 +32,7 @@ def test_v1(run, runs, multiprocessing):
     found = run(V1_SCRIPT, RUNS=str(runs), VLLM_ENABLE_V1_MULTIPROCESSING=multiprocessing).answer
     own, figures = found["own"], found["figures"]
     assert figures["prompt_tokens"] == own["vllm:prompt_tokens"]
-    assert figures["generation_tokens"] == own["vllm:generation_tokens"] == 24 * 60
+    assert figures["generation_tokens"] == own["vllm:generation_tokens"] == 24 * 100
     assert figures["prefix_cache_queries"] == own["vllm:prefix_cache_queries"]
     assert figures["prefix_cache_hits"] == own["vllm:prefix_cache_hits"] > 0
     assert figures["preemptions_recompute"] == own["vllm:num_preemptions"] > 0
@@ -47,7 +47,7 @@ def test_v1(run, runs, multiprocessing):
     path = only_run(runs)
     check_requests(path, found["requests"])
     steps = parquet(path, "steps")
-    assert sum(row["generation_tokens"] for row in steps) == 24 * 60
+    assert sum(row["generation_tokens"] for row in steps) == 24 * 100
     assert sum(row["preemptions_recompute"] for row in steps) == own["vllm:num_preemptions"]
     facts = manifest(path)
     assert facts["clean_stop"] is True
@@ -90,7 +90,7 @@ def test_v0(run, runs):
         run = kvlens.attach(llm, out=os.environ["RUNS"], interval=0.2)
         outputs = []
         for _ in range(2):
-            outputs += llm.generate(PROMPTS, sampling(), use_tqdm=False)
+            outputs += llm.generate(PROMPTS, sampling(100), use_tqdm=False)
         run.close()
         answer(own=Own.sums, figures=run.snapshot()["metrics"], requests={
             o.request_id: [len(o.prompt_token_ids), len(o.outputs[0].token_ids), o.num_cached_tokens,

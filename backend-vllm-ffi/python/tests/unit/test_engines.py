@@ -36,7 +36,8 @@ def test_a_list_of_loggers(tmp_path, stats):
 
 def test_loggers_by_engine(tmp_path, stats):
     manager = types.SimpleNamespace(per_engine_logger_dict={0: [], 1: []})
-    with attach_engine(Engine(logger_manager=manager), out=str(tmp_path)) as run:
+    engine = Engine(logger_manager=manager)
+    with attach_engine(engine, out=str(tmp_path)) as run:
         record([logger for one in manager.per_engine_logger_dict.values() for logger in one], stats)
         assert run.snapshot()["metrics"]["steps"] == 2
 
@@ -60,8 +61,11 @@ def test_statistics_off_in_process_is_polled(tmp_path):
     import time
 
     manager = types.SimpleNamespace(usage=0.25)
-    core = types.SimpleNamespace(
-        scheduler=types.SimpleNamespace(running=[1], waiting=[1, 2], kv_cache_manager=manager))
+
+    class Core:
+        scheduler = types.SimpleNamespace(running=[1], waiting=[1, 2], kv_cache_manager=manager)
+
+    core = Core()
     engine = Engine(logger_manager=None, engine_core=types.SimpleNamespace(engine_core=core))
     with attach_engine(engine, out=str(tmp_path), interval=0.02) as run:
         time.sleep(0.2)

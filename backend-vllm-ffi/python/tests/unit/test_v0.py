@@ -61,7 +61,7 @@ def test_steps_and_joined_requests(session, read):
     log.log(engine._get_stats(scheduled()))
     engine.stats = Stats(
         num_generation_tokens_iter=2, time_per_output_tokens_iter=[0.01, 0.02], time_e2e_requests=[0.5, 0.6],
-        time_queue_requests=[0.1, 0.1], num_prompt_tokens_requests=[10, 20], num_generation_tokens_requests=[2, 2],
+        time_queue_requests=[0.1, 0.1], num_prompt_tokens_requests=[20, 30], num_generation_tokens_requests=[2, 2],
         finished_reason_requests=["stop", "length"])
     log.log(engine._get_stats(scheduled(Group("a"), Group("b"))))
     now = session.snapshot()["metrics"]
