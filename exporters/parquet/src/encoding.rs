@@ -1,7 +1,7 @@
 //! Which encoding each column gets.
 //!
 //! The first row group of a run is encoded in every way that its columns' types allow, and each column keeps the way
-//! that was smallest; the choice then holds for the run. Compression costs several times what encoding costs, so a
+//! that was smallest; the choice then holds for the run. Compression costs time again at every reading, so a
 //! column is compressed only if that saves at least [`ZSTD_MUST_SAVE`] over the best way without it.
 //!
 //! | type | tried |
