@@ -1,8 +1,10 @@
 //! What a model computes around attention: the trait, and the built-in model.
 
 mod builtin;
+mod preset;
 
 pub use builtin::{BuiltinModel, DEFAULT_SEED, DEFAULT_SHAPE, LayerWeights};
+pub use preset::{PRESET_VOCABULARY, PRESETS, Preset, UnknownShape};
 
 /// The sizes that a model's KV and attention have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

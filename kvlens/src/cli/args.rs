@@ -51,15 +51,25 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) skip_bad_lines: bool,
     /// What executes: `cpu` (a small real model) or `sim[:[Nx]GPU[:MODEL]]` (no tensors, a virtual clock), such as
-    /// `sim:h100` or `sim:4xh200:llama-3-70b` [default: cpu].
+    /// `sim:h100` or `sim:4xh200:llama-3-70b`, or `cuda[:N]` (a GPU; needs the feature `cuda`) [default: cpu].
     #[arg(long, value_name = "DEVICE")]
     pub(super) device: Option<String>,
+    /// Sizes of the model that `cpu` and `cuda` compute, with random weights: a preset (built-in, llama-3.2-1b, llama-3-8b,
+    /// mistral-7b, qwen2.5-7b) or layers x heads x KV heads x head size, such as 4x32x8x128 [default: built-in].
+    #[arg(long, value_name = "SHAPE")]
+    pub(super) model_shape: Option<String>,
+    /// How `cpu` and `cuda` store KV: f16 or bf16 [default: f16].
+    #[arg(long, value_name = "TYPE")]
+    pub(super) dtype: Option<String>,
     /// Tokens of a KV block [default: 16].
     #[arg(long, value_name = "TOKENS")]
     pub(super) block_size: Option<u32>,
-    /// KV blocks of the pool [default: 4096].
+    /// KV blocks of the pool [default: 4096; on `cuda` what fits].
     #[arg(long, value_name = "BLOCKS")]
     pub(super) kv_blocks: Option<u32>,
+    /// Share of the free GPU memory that KV blocks may take, where --kv-blocks does not say it [default: 0.9].
+    #[arg(long, value_name = "SHARE")]
+    pub(super) kv_memory_share: Option<f64>,
     /// Blocks of the host pool that `--preempt swap` uses [default: as many as --kv-blocks].
     #[arg(long, value_name = "BLOCKS")]
     pub(super) host_blocks: Option<u32>,
@@ -88,6 +98,9 @@ pub(super) struct RunArgs {
     /// Keep no blocks for later requests with the same prefix.
     #[arg(long)]
     pub(super) no_prefix_caching: bool,
+    /// Conversations of the built-in workload, of five turns each [default: 32].
+    #[arg(long, value_name = "N")]
+    pub(super) conversations: Option<u32>,
     /// Seed of the built-in workload and model [default: 0].
     #[arg(long)]
     pub(super) seed: Option<u64>,
@@ -199,8 +212,11 @@ impl RunArgs {
             trace_format: self.trace_format.or(under.trace_format),
             skip_bad_lines: self.skip_bad_lines || under.skip_bad_lines,
             device: self.device.or(under.device),
+            model_shape: self.model_shape.or(under.model_shape),
+            dtype: self.dtype.or(under.dtype),
             block_size: self.block_size.or(under.block_size),
             kv_blocks: self.kv_blocks.or(under.kv_blocks),
+            kv_memory_share: self.kv_memory_share.or(under.kv_memory_share),
             host_blocks: self.host_blocks.or(under.host_blocks),
             max_running: self.max_running.or(under.max_running),
             max_step_tokens: self.max_step_tokens.or(under.max_step_tokens),
@@ -210,6 +226,7 @@ impl RunArgs {
             preempt: self.preempt.or(under.preempt),
             policy: self.policy.or(under.policy),
             no_prefix_caching: self.no_prefix_caching || under.no_prefix_caching,
+            conversations: self.conversations.or(under.conversations),
             seed: self.seed.or(under.seed),
             out: self.out.or(under.out),
             write: self.write.or(under.write),

@@ -3,6 +3,7 @@
 mod args;
 mod catalog;
 mod config;
+mod device;
 mod error;
 mod inspect;
 mod number;

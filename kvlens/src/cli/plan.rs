@@ -1,11 +1,11 @@
 //! From what was asked for to what is done: every value checked, every default in one place.
 
 use super::args::{Format, Preempt, QueuePolicy, RunArgs};
+use super::device::DeviceChoice;
 use super::error::CliError;
 use kvlens_core::{Table, Tables};
-use kvlens_native::device::sim::SimSpec;
 use kvlens_native::trace::{TraceFormat, TraceOptions};
-use kvlens_native::workload::Arrivals;
+use kvlens_native::workload::{Arrivals, Conversations};
 use kvlens_native::{EngineConfig, Policy, Preemption};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -22,7 +22,6 @@ pub(super) struct Plan {
     pub(super) requests: Requests,
     pub(super) arrivals: Arrivals,
     pub(super) limit: Option<u64>,
-    pub(super) seed: u64,
     pub(super) record: Record,
     pub(super) quiet: bool,
     pub(super) json: bool,
@@ -30,17 +29,10 @@ pub(super) struct Plan {
     pub(super) options: Vec<(&'static str, String)>,
 }
 
-/// What executes.
-#[derive(Debug, Clone)]
-pub(super) enum DeviceChoice {
-    Cpu,
-    Sim(SimSpec),
-}
-
 /// Where requests come from.
 #[derive(Debug, Clone)]
 pub(super) enum Requests {
-    Builtin,
+    Builtin(Conversations),
     Trace(PathBuf, TraceOptions),
 }
 
@@ -58,12 +50,11 @@ impl Plan {
     pub(super) fn new(args: &RunArgs) -> Result<Self, CliError> {
         let requests = requests(args)?;
         Ok(Self {
-            device: device(args.device.as_deref())?,
+            device: DeviceChoice::new(args)?,
             arrivals: arrivals(args, &requests)?,
             engine: engine(args)?,
             requests,
             limit: args.limit,
-            seed: args.seed.unwrap_or(0),
             options: options(args),
             record: record(args)?,
             quiet: args.quiet,
@@ -72,32 +63,19 @@ impl Plan {
     }
 }
 
-fn device(text: Option<&str>) -> Result<DeviceChoice, CliError> {
-    match text {
-        None | Some("cpu") => Ok(DeviceChoice::Cpu),
-        Some(sim) if sim == "sim" || sim.starts_with("sim:") => {
-            let spec = sim
-                .parse()
-                .map_err(|error: kvlens_native::device::sim::SimSpecError| {
-                    CliError::usage("device", sim, error)
-                })?;
-            Ok(DeviceChoice::Sim(spec))
-        }
-        Some(other) => Err(CliError::usage(
-            "device",
-            other,
-            "write cpu or sim[:[Nx]GPU[:MODEL]]",
-        )),
-    }
-}
-
 fn requests(args: &RunArgs) -> Result<Requests, CliError> {
     let Some(path) = args.trace.clone() else {
         if let Some(format) = &args.trace_format {
             return Err(CliError::usage("trace-format", format, "it needs --trace FILE"));
         }
-        return Ok(Requests::Builtin);
+        let workload = Conversations::new(args.seed.unwrap_or(0));
+        let conversations = args.conversations.unwrap_or(Conversations::DEFAULT_CONVERSATIONS);
+        return Ok(Requests::Builtin(workload.with_conversations(conversations)));
     };
+    if let Some(conversations) = args.conversations {
+        let mend = "it sizes the built-in workload, which --trace replaces";
+        return Err(CliError::usage("conversations", conversations, mend));
+    }
     let mut options = TraceOptions::new().with_skip_bad_lines(args.skip_bad_lines);
     if let Some(text) = &args.trace_format {
         let format: TraceFormat =
@@ -118,7 +96,7 @@ fn arrivals(args: &RunArgs, requests: &Requests) -> Result<Arrivals, CliError> {
             .map_err(|error: kvlens_native::workload::ArrivalsError| {
                 wrong("arrivals", text.clone(), error)
             })?,
-        (None, Requests::Builtin) => Arrivals::Closed {
+        (None, Requests::Builtin(_)) => Arrivals::Closed {
             in_flight: BUILTIN_IN_FLIGHT,
         },
         (None, Requests::Trace(..)) => Arrivals::AS_RECORDED,
@@ -227,9 +205,16 @@ fn options(args: &RunArgs) -> Vec<(&'static str, String)> {
         ("trace", path(&args.trace)),
         ("trace_format", text(&args.trace_format)),
         ("device", text(&args.device)),
+        ("model_shape", text(&args.model_shape)),
+        ("dtype", text(&args.dtype)),
         ("block_size", number(args.block_size)),
         ("kv_blocks", number(args.kv_blocks)),
         ("host_blocks", number(args.host_blocks)),
+        (
+            "kv_memory_share",
+            args.kv_memory_share.map(|share| share.to_string()),
+        ),
+        ("conversations", number(args.conversations)),
         ("max_running", number(args.max_running)),
         ("max_step_tokens", number(args.max_step_tokens)),
         ("arrivals", text(&args.arrivals)),
@@ -268,7 +253,7 @@ mod tests {
     #[test]
     fn defaults_make_a_plan() {
         let plan = Plan::new(&RunArgs::default()).unwrap();
-        assert!(matches!(plan.device, DeviceChoice::Cpu));
+        assert!(matches!(plan.device, DeviceChoice::Cpu(_)));
         assert_eq!(plan.record.tables, Tables::STANDARD);
         assert!(plan.options.is_empty());
     }

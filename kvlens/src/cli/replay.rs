@@ -33,8 +33,10 @@ pub(super) fn run(args: RunArgs) -> Result<Outcome, CliError> {
         .with_limit(plan.limit.unwrap_or(u64::MAX))
         .with_cancel(&CANCEL);
     let recorded = &mut stage.recorded;
+    let mut step_times = StepTimes::default();
     let replay = replay.on_step(|step: &ReplayStep<'_>| {
         recorded.after_step(step.step.end_ns);
+        step_times.add(step.step.end_ns.saturating_sub(step.step.start_ns));
         progress.after_step(step);
     });
     let result = requests.replay(replay, &mut stage.engine);
@@ -44,7 +46,7 @@ pub(super) fn run(args: RunArgs) -> Result<Outcome, CliError> {
     let (directory, report) = stage.end();
     let totals = result.map_err(|error| failed(error, directory.as_deref()))?;
     let mut summary = Summary::new(
-        Replayed::new(&totals, wall, simulated),
+        Replayed::new(&totals, step_times.median(), wall, simulated),
         report.as_ref(),
         directory.as_deref(),
     );
@@ -68,6 +70,27 @@ pub(super) fn run(args: RunArgs) -> Result<Outcome, CliError> {
         (false, true) => Outcome::Incomplete,
         (false, false) => Outcome::Well,
     })
+}
+
+/// Step times of the replay itself, to tell what recording costs: they are known with recording off too.
+#[derive(Default)]
+struct StepTimes(Vec<u64>);
+
+impl StepTimes {
+    /// Steps that are kept; a longer replay is judged by its beginning.
+    const KEPT: usize = 1 << 20;
+
+    #[inline]
+    fn add(&mut self, ns: u64) {
+        if self.0.len() < Self::KEPT {
+            self.0.push(ns);
+        }
+    }
+
+    fn median(mut self) -> Option<u64> {
+        let middle = self.0.len() / 2;
+        (!self.0.is_empty()).then(|| *self.0.select_nth_unstable(middle).1)
+    }
 }
 
 /// The first Ctrl-C ends the run cleanly, the second at once.
@@ -95,7 +118,7 @@ enum Feed {
 impl Feed {
     fn open(plan: &Plan) -> Result<Self, CliError> {
         match &plan.requests {
-            Requests::Builtin => Ok(Self::Builtin(Conversations::new(plan.seed))),
+            Requests::Builtin(workload) => Ok(Self::Builtin(workload.clone())),
             Requests::Trace(path, options) => TraceReader::open(path, options.clone())
                 .map(Self::Trace)
                 .map_err(|error| CliError::failed("can't replay the trace", error)),
@@ -113,7 +136,7 @@ impl Feed {
                         .map_err(|error| CliError::failed(format!("can't read {}", path.display()), error))?,
                 )
             }
-            (Self::Trace(_), Requests::Builtin) => None,
+            (Self::Trace(_), Requests::Builtin(_)) => None,
         };
         Ok(all.map(|all| all.min(plan.limit.unwrap_or(u64::MAX))))
     }

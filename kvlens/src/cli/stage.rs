@@ -1,17 +1,15 @@
 //! Sets the stage of a replay: device, engine, recorder, run.
 
+use super::device::Made;
 use super::error::CliError;
-use super::plan::{DeviceChoice, Plan};
+use super::plan::Plan;
 use kvlens::{DrivenRun, Run, RunBuilder};
 use kvlens_core::collector::{RowPolicy, RunReport};
 use kvlens_core::recorder::{Overflow, Recorder};
-use kvlens_core::{Clock, ClockAnchor, ManualClock, SourceInfo, SystemClock, Tables};
-use kvlens_native::device::Device;
-use kvlens_native::device::cpu::{CpuDevice, KvDtype};
-use kvlens_native::device::sim::SimDevice;
+use kvlens_core::{Clock, ClockAnchor, SourceInfo, Tables};
 use kvlens_native::recording::RecordingOptions;
 use kvlens_native::replay::Pace;
-use kvlens_native::{BuiltinModel, Engine, Recording};
+use kvlens_native::{Engine, EngineConfig, Recording};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,16 +34,20 @@ pub(super) enum Recorded {
 
 impl Stage {
     pub(super) fn set(plan: &Plan) -> Result<Self, CliError> {
-        let (device, clock, pace) = device(plan);
-        let recorder = Recorder::new(source_info(plan, device.as_ref(), &clock));
+        let mut config = plan.engine.clone();
+        let made = plan.device.make(&mut config)?;
+        let recorder = Recorder::new(source_info(&config, &made));
         let recording = recording(plan, &recorder)?;
-        let engine = Engine::new(plan.engine.clone(), device, clock.clone(), recording)
+        let engine = Engine::new(config, made.device, made.clock.clone(), recording)
             .map_err(|error| CliError::failed("can't set up the engine", error))?;
-        let recorded = record(plan, &recorder, clock, matches!(pace, Pace::Virtual(_)))?;
+        let is_virtual = matches!(made.pace, Pace::Virtual(_));
+        let run = run(plan, made.clock);
+        #[cfg(feature = "cuda")]
+        let run = made.gauges.into_iter().fold(run, RunBuilder::source);
         Ok(Self {
             engine,
-            pace,
-            recorded,
+            pace: made.pace,
+            recorded: start(plan, run, &recorder, is_virtual)?,
         })
     }
 
@@ -70,50 +72,22 @@ impl Recorded {
     }
 }
 
-type Devices = (Box<dyn Device>, Arc<dyn Clock>, Pace);
-
-fn device(plan: &Plan) -> Devices {
-    match &plan.device {
-        DeviceChoice::Sim(spec) => {
-            let clock = Arc::new(ManualClock::new(SystemClock::new().wall_ns()));
-            let device = SimDevice::new(spec, plan.engine.block_size, clock.clone());
-            (Box::new(device), clock.clone(), Pace::Virtual(clock))
-        }
-        DeviceChoice::Cpu => {
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-            let model = Arc::new(BuiltinModel::new(plan.seed));
-            (
-                CpuDevice::boxed(model, &plan.engine, KvDtype::F16),
-                clock.clone(),
-                Pace::Real(clock),
-            )
-        }
-    }
-}
-
-fn source_info(plan: &Plan, device: &dyn Device, clock: &Arc<dyn Clock>) -> SourceInfo {
-    let name = &device.info().name;
-    let domain = if device.info().virtual_time {
+fn source_info(config: &EngineConfig, made: &Made) -> SourceInfo {
+    let device = made.device.info();
+    let domain = if device.virtual_time {
         "virtual, moved by the device's time model"
     } else {
         "monotonic"
     };
-    let mut info = SourceInfo::new("engine-0", "kvlens-native")
+    let name = if device.virtual_time { "sim" } else { &device.name };
+    SourceInfo::new("engine-0", "kvlens-native")
         .with_engine_version(env!("CARGO_PKG_VERSION"))
-        .with_device(if device.info().virtual_time {
-            "sim".to_owned()
-        } else {
-            name.clone()
-        })
-        .with_clock(domain, ClockAnchor::take(clock))
-        .with_attribute("device_spec", name)
-        .with_attribute("block_size", plan.engine.block_size.to_string())
-        .with_attribute("kv_blocks", plan.engine.kv_blocks.to_string());
-    info.model = Some(match &plan.device {
-        DeviceChoice::Sim(spec) => spec.model.name.to_owned(),
-        DeviceChoice::Cpu => "built-in".to_owned(),
-    });
-    info
+        .with_device(name)
+        .with_model(&made.model)
+        .with_clock(domain, ClockAnchor::take(&made.clock))
+        .with_attribute("device_spec", &device.name)
+        .with_attribute("block_size", config.block_size.to_string())
+        .with_attribute("kv_blocks", config.kv_blocks.to_string())
 }
 
 fn recording(plan: &Plan, recorder: &Recorder) -> Result<Recording, CliError> {
@@ -122,16 +96,8 @@ fn recording(plan: &Plan, recorder: &Recorder) -> Result<Recording, CliError> {
     Recording::new(recorder, options).map_err(|error| CliError::failed("can't set up the recording", error))
 }
 
-fn record(
-    plan: &Plan,
-    recorder: &Recorder,
-    clock: Arc<dyn Clock>,
-    is_virtual: bool,
-) -> Result<Recorded, CliError> {
+fn run(plan: &Plan, clock: Arc<dyn Clock>) -> RunBuilder {
     let record = &plan.record;
-    if record.tables == Tables::NONE {
-        return Ok(Recorded::Off);
-    }
     let mut run = RunBuilder::new(&record.out)
         .formats(record.formats.iter().copied())
         .interval(record.interval)
@@ -146,8 +112,14 @@ fn record(
     if let Some(id) = &record.run_id {
         run = run.run_id(id);
     }
-    for (name, value) in &plan.options {
-        run = run.attribute(*name, value);
+    plan.options
+        .iter()
+        .fold(run, |run, (name, value)| run.attribute(*name, value))
+}
+
+fn start(plan: &Plan, run: RunBuilder, recorder: &Recorder, is_virtual: bool) -> Result<Recorded, CliError> {
+    if plan.record.tables == Tables::NONE {
+        return Ok(Recorded::Off);
     }
     let started = if is_virtual {
         run.drive(recorder).map(Recorded::Driven)

@@ -49,6 +49,8 @@ pub(super) struct Replayed {
     prompt_tokens: u64,
     generation_tokens: u64,
     preemptions: u64,
+    /// The median of all steps, recorded or not.
+    step_time_p50_ns: Option<u64>,
     /// Whether the device's clock is virtual.
     simulated: bool,
     device_clock_ns: u64,
@@ -57,7 +59,12 @@ pub(super) struct Replayed {
 }
 
 impl Replayed {
-    pub(super) fn new(totals: &ReplayTotals, wall: Duration, simulated: bool) -> Self {
+    pub(super) fn new(
+        totals: &ReplayTotals,
+        step_time_p50_ns: Option<u64>,
+        wall: Duration,
+        simulated: bool,
+    ) -> Self {
         Self {
             requests_finished: totals.finished,
             requests_aborted: totals.aborted,
@@ -66,6 +73,7 @@ impl Replayed {
             prompt_tokens: totals.prompt_tokens,
             generation_tokens: totals.generation_tokens,
             preemptions: totals.preemptions,
+            step_time_p50_ns,
             simulated,
             device_clock_ns: totals.end_ns.saturating_sub(totals.start_ns),
             wall_clock_ns: u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX),
