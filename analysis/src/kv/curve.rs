@@ -111,7 +111,7 @@ pub fn exact_curve(accesses: impl IntoIterator<Item = u64>, sizes: &[u64]) -> Mi
     for block in accesses {
         stack.access(block);
     }
-    curve(&[stack], 1.0, sizes)
+    curve(&stack, 1.0, sizes)
 }
 
 /// The curve from a sample of the contents, with its error: SHARDS (Waldspurger et al. 2015), in memory of the number
@@ -174,40 +174,51 @@ impl Sampler {
     /// The curve; `recorded` is the share of the contents that were recorded at all.
     pub(crate) fn curve(&self, sizes: &[u64], recorded: f64) -> MissRatioCurve {
         let rate = self.rate * recorded;
-        let mut out = curve(std::slice::from_ref(&self.whole), rate, sizes);
-        let expected = float(self.accesses) * self.rate;
-        let seen = float(self.whole.accesses());
+        let mut out = curve(&self.whole, rate, sizes);
         out.accesses = rounded(float(self.accesses) / recorded);
-        for point in &mut out.points {
-            // What is missing (or too many) counts as accesses of distance 0: hot blocks are what a sample misses.
-            let hits = point.hit_rate * seen + (expected - seen);
-            point.hit_rate = ratio(hits, expected).unwrap_or(0.0).clamp(0.0, 1.0);
-        }
-        let hot = (float(self.whole.accesses() - self.whole.cold()) + expected - seen) / expected.max(1.0);
-        out.ceiling = hot.clamp(0.0, 1.0);
+        let expected = float(self.accesses) * self.rate;
+        correct(&mut out, &self.whole, expected);
         self.errors(&mut out, sizes, rate);
         out
     }
 
+    /// The spread of the curves that the groups of contents give, each corrected like the whole.
     fn errors(&self, out: &mut MissRatioCurve, sizes: &[u64], rate: f64) {
-        let filled = self.groups.iter().filter(|group| group.accesses() > 0);
-        let curves: Vec<_> = filled
-            .map(|group| curve(std::slice::from_ref(group), rate / len(GROUPS), sizes))
-            .collect();
+        let groups = len(self.groups.len());
+        let one = |group: &StackDistances| {
+            let mut found = curve(group, rate / groups, sizes);
+            correct(&mut found, group, float(self.accesses) * self.rate / groups);
+            found
+        };
+        let curves: Vec<_> = self.groups.iter().map(one).collect();
         if curves.len() < 2 {
             return;
         }
         for (at, point) in out.points.iter_mut().enumerate() {
-            let rates: Vec<f64> = curves
+            let rates = curves
                 .iter()
-                .filter_map(|curve| Some(curve.points.get(at)?.hit_rate))
-                .collect();
-            let mean = rates.iter().sum::<f64>() / len(rates.len());
-            let variance =
-                rates.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>() / (len(rates.len()) - 1.0);
-            point.error = z(0.5 + CONFIDENCE / 2.0) * (variance / len(rates.len())).sqrt();
+                .filter_map(|curve| Some(curve.points.get(at)?.hit_rate));
+            let rates: Vec<f64> = rates.collect();
+            let mean = rates.iter().sum::<f64>() / groups;
+            let variance = rates.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>() / (groups - 1.0);
+            point.error = z(0.5 + CONFIDENCE / 2.0) * (variance / groups).sqrt();
         }
     }
+}
+
+/// Counts the accesses that a sample lacks (or has too many of) as ones of distance 0: what a sample misses is mostly
+/// hot blocks.
+fn correct(curve: &mut MissRatioCurve, stack: &StackDistances, expected: f64) {
+    let seen = float(stack.accesses());
+    let share = |hits: f64| {
+        ratio(hits + (expected - seen), expected)
+            .unwrap_or(0.0)
+            .clamp(0.0, 1.0)
+    };
+    for point in &mut curve.points {
+        point.hit_rate = share(point.hit_rate * seen);
+    }
+    curve.ceiling = share(seen - float(stack.cold()));
 }
 
 /// About this many sizes, evenly spaced on a logarithmic axis up to the number of different blocks.
@@ -224,17 +235,12 @@ pub(crate) fn blocks_of(sampler: &Sampler, recorded: f64) -> u64 {
     rounded(float(sampler.whole.blocks()) / (sampler.rate * recorded))
 }
 
-fn curve(stacks: &[StackDistances], rate: f64, sizes: &[u64]) -> MissRatioCurve {
-    let accesses: u64 = stacks.iter().map(StackDistances::accesses).sum();
-    let cold: u64 = stacks.iter().map(StackDistances::cold).sum();
-    let blocks: u64 = stacks.iter().map(StackDistances::blocks).sum();
-    let prefix: Vec<Vec<u64>> = stacks.iter().map(|stack| running_sum(stack.counts())).collect();
+fn curve(stack: &StackDistances, rate: f64, sizes: &[u64]) -> MissRatioCurve {
+    let (accesses, cold) = (stack.accesses(), stack.cold());
+    let prefix = running_sum(stack.counts());
     let point = |size: &u64| {
-        let scaled = crate::num::size(rounded(float(*size) * rate));
-        let hits: u64 = prefix
-            .iter()
-            .map(|sums| sums.get(scaled.min(sums.len() - 1)).copied().unwrap_or(0))
-            .sum();
+        let scaled = crate::num::size(rounded(float(*size) * rate)).min(prefix.len() - 1);
+        let hits = prefix.get(scaled).copied().unwrap_or(0);
         CurvePoint {
             blocks: *size,
             hit_rate: ratio(float(hits), float(accesses)).unwrap_or(0.0),
@@ -245,7 +251,7 @@ fn curve(stacks: &[StackDistances], rate: f64, sizes: &[u64]) -> MissRatioCurve 
     points.sort_by_key(|point| point.blocks);
     MissRatioCurve {
         accesses: rounded(float(accesses) / rate),
-        blocks: rounded(float(blocks) / rate),
+        blocks: rounded(float(stack.blocks()) / rate),
         ceiling: ratio(float(accesses - cold), float(accesses)).unwrap_or(0.0),
         rate,
         points,

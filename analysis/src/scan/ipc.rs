@@ -7,11 +7,15 @@ use arrow_array::RecordBatch;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, Schema};
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek};
+use std::io::{BufReader, Read as _, Seek, SeekFrom};
 use std::path::Path;
 
 /// How an IPC file, rather than a stream, begins.
 const FILE_MAGIC: &[u8] = b"ARROW1";
+/// How every message begins.
+const CONTINUATION: u8 = 0xff;
+/// The magic and its padding, at most, and a byte of the first message.
+const LONGEST_HEAD: u64 = 65;
 
 /// Reads a file or a stream; of one that may be `torn`, what comes before the tear.
 pub(super) fn read(path: &Path, torn: bool, scan: &Scan<'_>, each: &mut Each<'_>) -> Read {
@@ -45,12 +49,18 @@ fn reopen(path: &Path) -> crate::Result<File> {
     File::open(path).map_err(|e| crate::AnalysisError::io("read", path, e))
 }
 
-/// A file without its footer is a stream behind eight bytes.
+/// A file without its footer is a stream behind its magic, which is padded up to the first message.
 fn after_magic(path: &Path, is_file: bool) -> crate::Result<File> {
+    let io = |e| crate::AnalysisError::io("read", path, e);
     let mut file = reopen(path)?;
-    let start = if is_file { FILE_MAGIC.len() as u64 + 2 } else { 0 };
-    file.seek(std::io::SeekFrom::Start(start))
-        .map_err(|e| crate::AnalysisError::io("read", path, e))?;
+    let mut head = Vec::new();
+    if is_file {
+        let looked_at = file.by_ref().take(LONGEST_HEAD).read_to_end(&mut head);
+        looked_at.map_err(io)?;
+    }
+    let start = head.iter().position(|byte| *byte == CONTINUATION);
+    let start = start.unwrap_or(head.len());
+    file.seek(SeekFrom::Start(start as u64)).map_err(io)?;
     Ok(file)
 }
 

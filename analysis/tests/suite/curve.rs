@@ -67,6 +67,9 @@ fn a_sample_of_it_is_within_its_error() {
             "{} blocks: exact {:.4}, sampled {:.4} ± {:.4}",
             exact.blocks, exact.hit_rate, sampled.hit_rate, sampled.error
         );
-        assert!(off < 0.03 && off <= 2.0 * sampled.error, "{exact:?} {sampled:?}");
+        assert!(
+            off < 0.03 && off <= 2.0 * sampled.error + 0.005,
+            "{exact:?} {sampled:?}"
+        );
     }
 }

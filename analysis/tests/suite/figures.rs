@@ -48,11 +48,11 @@ proptest! {
 
 /// Used blocks, each value for the time from its step's end to the next one's.
 fn time_weighted(made: &Made) -> f64 {
-    let end = |row: &kvlens_core::StepRow| (row.monotonic_ns + row.step_time_ns.get().unwrap()) as f64;
+    let end = |row: &kvlens_core::StepRow| row.monotonic_ns + row.step_time_ns.get().unwrap();
     let used = |row: &kvlens_core::StepRow| f64::from(row.kv_blocks_used.get().unwrap());
     let pairs = made.steps.windows(2);
     let (sum, time) = pairs.fold((0.0, 0.0), |(sum, time), pair| {
-        let held = end(&pair[1]) - end(&pair[0]);
+        let held = (end(&pair[1]) - end(&pair[0])) as f64;
         (sum + used(&pair[0]) * held, time + held)
     });
     sum / time
@@ -178,7 +178,13 @@ fn why_adds_up_and_names_the_steps() {
             first.phases.iter().map(|phase| phase.time_ns).sum::<u64>(),
             first.e2e_ns
         );
-        assert_eq!(first.steps[0].step, culprit as u64, "{:?}", first.steps);
+        let worst = first.steps.iter().max_by_key(|step| step.cost_ns).unwrap();
+        assert_eq!(
+            (worst.step, worst.phase),
+            (culprit as u64, Phase::Decode),
+            "{:?}",
+            first.steps
+        );
         assert!(found.text().contains("stalled by prefills"));
         let same = why(run, &Which::Request(id.as_str().into()), ScanOptions::default()).unwrap();
         assert_eq!(same.0[0], *first);

@@ -13,24 +13,24 @@ use kvlens_schema::Manifest;
 use std::path::{Path, PathBuf};
 
 /// When every made run begins, in UTC nanoseconds.
-pub const START: u64 = 1_790_000_000_000_000_000;
+pub(crate) const START: u64 = 1_790_000_000_000_000_000;
 
 /// The rows of a run.
 #[derive(Debug, Clone, Default)]
-pub struct Made {
-    pub steps: Vec<StepRow>,
-    pub requests: Vec<RequestRow>,
-    pub blocks: Vec<BlockRow>,
-    pub samples: Vec<Sample>,
+pub(crate) struct Made {
+    pub(crate) steps: Vec<StepRow>,
+    pub(crate) requests: Vec<RequestRow>,
+    pub(crate) blocks: Vec<BlockRow>,
+    pub(crate) samples: Vec<Sample>,
 }
 
 /// A standard normal value, by Box and Muller.
-pub fn normal(random: &mut fastrand::Rng) -> f64 {
+pub(crate) fn normal(random: &mut fastrand::Rng) -> f64 {
     (-2.0 * (1.0 - random.f64()).ln()).sqrt() * (std::f64::consts::TAU * random.f64()).cos()
 }
 
 /// A healthy engine: steps of about 20 ms, a batch that breathes, a cache with hits, short queues.
-pub fn healthy(steps: usize, seed: u64) -> Made {
+pub(crate) fn healthy(steps: usize, seed: u64) -> Made {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut made = Made::default();
     let mut at = START;
@@ -71,7 +71,7 @@ pub fn healthy(steps: usize, seed: u64) -> Made {
 }
 
 /// A request that ends at a time: queue 5 ms, prefill 80 ms, decode 1.2 s, in the median.
-pub fn request(id: u64, end: u64, random: &mut fastrand::Rng) -> RequestRow {
+pub(crate) fn request(id: u64, end: u64, random: &mut fastrand::Rng) -> RequestRow {
     let mut time = |median: f64| (median * (0.3 * normal(random)).exp()) as u64;
     let (queue, prefill, decode) = (time(5e6), time(80e6), time(1.2e9));
     let e2e = queue + prefill + decode;
@@ -102,7 +102,7 @@ pub fn request(id: u64, end: u64, random: &mut fastrand::Rng) -> RequestRow {
 }
 
 /// A block's life.
-pub fn life(hash: u64, end: BlockEnd, lifetime: u64) -> BlockRow {
+pub(crate) fn life(hash: u64, end: BlockEnd, lifetime: u64) -> BlockRow {
     BlockRow {
         monotonic_ns: START + lifetime,
         prefix_hash: Opt64::some(hash),
@@ -117,7 +117,7 @@ pub fn life(hash: u64, end: BlockEnd, lifetime: u64) -> BlockRow {
 }
 
 /// A sample of a gauge, a counter and a histogram.
-pub fn sample(second: u64, total: u64, values: &[u64]) -> Sample {
+pub(crate) fn sample(second: u64, total: u64, values: &[u64]) -> Sample {
     let mut histogram = kvlens_core::histogram::SparseHistogram::default();
     values.iter().for_each(|value| histogram.record(*value));
     let mut sample = Sample::default();
@@ -194,7 +194,7 @@ fn small() -> ParquetOptions {
 }
 
 /// Writes a run as Parquet.
-pub fn parquet(out: &Path, run_id: &str, made: &Made) -> PathBuf {
+pub(crate) fn parquet(out: &Path, run_id: &str, made: &Made) -> PathBuf {
     drive(
         out,
         run_id,
@@ -204,16 +204,16 @@ pub fn parquet(out: &Path, run_id: &str, made: &Made) -> PathBuf {
     )
 }
 
-/// Writes a run as Parquet and leaves it as a kill would.
-pub fn killed(out: &Path, run_id: &str, made: &Made) -> PathBuf {
+/// Writes a run as Parquet and leaves it as a kill would: dropping an exporter writes nothing.
+pub(crate) fn killed(out: &Path, run_id: &str, made: &Made) -> PathBuf {
     let mut exporter = ParquetExporter::create(out, small());
     let dir = drive(out, run_id, made, &mut exporter, false);
-    std::mem::forget(exporter);
+    drop(exporter);
     dir
 }
 
 /// Writes a run as CSV.
-pub fn csv(out: &Path, run_id: &str, made: &Made, finish: bool) -> PathBuf {
+pub(crate) fn csv(out: &Path, run_id: &str, made: &Made, finish: bool) -> PathBuf {
     drive(
         out,
         run_id,
@@ -224,7 +224,7 @@ pub fn csv(out: &Path, run_id: &str, made: &Made, finish: bool) -> PathBuf {
 }
 
 /// Writes a run as Arrow IPC.
-pub fn arrow(out: &Path, run_id: &str, made: &Made, finish: bool) -> PathBuf {
+pub(crate) fn arrow(out: &Path, run_id: &str, made: &Made, finish: bool) -> PathBuf {
     drive(
         out,
         run_id,

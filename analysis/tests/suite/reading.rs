@@ -57,7 +57,7 @@ fn every_format_gives_the_same_rows() {
             ),
             (tokens, tokens)
         );
-        assert_eq!(steps_in_order(&run), (0..5_000).collect::<Vec<_>>(), "{format:?}");
+        assert!(steps_in_order(&run).into_iter().eq(0..5_000), "{format:?}");
         let requests = run
             .scan(Table::Requests)
             .unwrap()
@@ -79,25 +79,21 @@ fn what_a_killed_run_flushed_is_read() {
     for dir in &dirs {
         let run = Run::open(dir).unwrap();
         assert!(!run.is_finished());
-        assert_eq!(
-            steps_in_order(&run),
-            (0..4_321).collect::<Vec<_>>(),
-            "{}",
-            dir.display()
-        );
+        assert!(steps_in_order(&run).into_iter().eq(0..4_321), "{}", dir.display());
     }
     // A recovery changes nothing about what is there.
     kvlens_parquet::recover(&dirs[0]).unwrap();
-    assert_eq!(
-        steps_in_order(&Run::open(&dirs[0]).unwrap()),
-        (0..4_321).collect::<Vec<_>>()
+    assert!(
+        steps_in_order(&Run::open(&dirs[0]).unwrap())
+            .into_iter()
+            .eq(0..4_321)
     );
 }
 
 #[test]
 fn a_torn_stream_gives_what_comes_before_the_tear() {
     let out = tempfile::tempdir().unwrap();
-    let dir = made::killed(out.path(), "torn", &healthy(1_000, 3));
+    let dir = made::killed(out.path(), "torn", &healthy(1_300, 3));
     let stream = fs::read_dir(dir.join("steps"))
         .unwrap()
         .flatten()
@@ -109,8 +105,8 @@ fn a_torn_stream_gives_what_comes_before_the_tear() {
     let bytes = fs::read(&stream).unwrap();
     fs::write(&stream, &bytes[..bytes.len() - 40]).unwrap();
     let found = steps_in_order(&Run::open(&dir).unwrap());
-    assert!(found.len() >= 700 && found.len() < 1_000, "{}", found.len());
-    assert_eq!(found, (0..found.len() as u64).collect::<Vec<_>>());
+    assert!(found.len() >= 1_000 && found.len() < 1_300, "{}", found.len());
+    assert!(found.iter().copied().eq(0..found.len() as u64));
 }
 
 #[test]
@@ -132,7 +128,7 @@ fn a_damaged_part_is_named_and_skipped_on_request() {
         matches!(error, AnalysisError::Damaged { .. }) && error.to_string().contains("part-00001.parquet")
     );
     let rest = count(ScanOptions::default().with_skip_damaged(true)).unwrap();
-    assert_eq!((rest.rows, rest.damage.len()), (2_500, 1));
+    assert_eq!((rest.rows, rest.damage.len()), (2_000, 1));
     let summary =
         kvlens_analysis::summary::summary(&run, ScanOptions::default().with_skip_damaged(true)).unwrap();
     assert!(
