@@ -1,6 +1,9 @@
-//! Summarises a run: `summary RUN [--json] [--threads N] [--repeat N]`. With `--repeat` it times itself instead.
+//! Summarises a run: `summary RUN [--json] [--kv] [--why N] [--threads N] [--repeat N]`. With `--repeat` it times itself
+//! instead.
 
+use kvlens_analysis::kv::{ShardsOptions, answers};
 use kvlens_analysis::summary::summary;
+use kvlens_analysis::why::{Which, why};
 use kvlens_analysis::{Run, ScanOptions};
 use std::time::Instant;
 
@@ -8,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let path = args
         .next()
-        .ok_or("usage: summary RUN [--json] [--threads N] [--repeat N]")?;
+        .ok_or("usage: summary RUN [--json] [--kv] [--why N] [--threads N] [--repeat N]")?;
     let (mut json, mut repeat, mut options) = (false, 0, ScanOptions::default());
     while let Some(arg) = args.next() {
         let mut number = || {
@@ -19,6 +22,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         match arg.as_str() {
             "--json" => json = true,
+            "--kv" => print!(
+                "{}",
+                answers(&Run::open(&path)?, ShardsOptions::new(1.0), options)?
+            ),
+            "--why" => print!(
+                "{}",
+                why(&Run::open(&path)?, &Which::Slowest(number()?), options)?
+            ),
             "--threads" => options = options.with_threads(number()?),
             "--repeat" => repeat = number()?,
             other => return Err(format!("`{other}` is not an option").into()),

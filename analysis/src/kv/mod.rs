@@ -8,11 +8,13 @@
 //! | What was evicted only to be computed again? | [`Lives::refetched`] |
 
 mod accesses;
+mod answers;
 mod curve;
 mod lives;
 mod stack;
 
 pub use accesses::{AccessSummary, access_curve, access_summary};
+pub use answers::{KvAnswers, Residency, WhatIf, answers};
 pub use curve::{CurvePoint, MissRatioCurve, ShardsOptions, exact_curve, sampled_curve};
 pub use lives::{Lives, Refetched};
 pub use stack::StackDistances;

@@ -53,7 +53,7 @@ pub fn significant(value: f64) -> String {
         _ if size >= 0.09995 => 3,
         _ => 4,
     };
-    if size >= 10_000.0 {
+    if size >= 999.5 {
         let sign = if value < 0.0 { "-" } else { "" };
         return format!("{sign}{}", grouped(rounded(size)));
     }
