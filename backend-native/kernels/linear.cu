@@ -171,7 +171,7 @@ template <Then THEN> __device__ __forceinline__ void large(const LinearParams &p
                    tile.first_output + output + m * 16 + lane / 4 + i / 2 * 8, acc[m][n][i]);
 }
 
-template <Then THEN> __device__ __forceinline__ void small(const LinearParams &p) { few<THEN, 16, 8>(p); }
+template <Then THEN> __device__ __forceinline__ void small(const LinearParams &p) { few<THEN, 16, 12>(p); }
 template <Then THEN> __device__ __forceinline__ void medium(const LinearParams &p) { few<THEN, 64, 4>(p); }
 
 } // namespace

@@ -32,16 +32,19 @@ ASSERT_LAYOUT(ArgmaxParams, 24);
 namespace {
 
 constexpr u32 THREADS = 256;
+// A step's last kernel has few rows, but each is a whole vocabulary.
+constexpr u32 ARGMAX_THREADS = 1024;
+constexpr u32 ARGMAX_UNROLL = 8;
 
 // Adds up (or otherwise folds) one value of every thread; every thread gets the result.
-template <typename V, typename F> __device__ __forceinline__ V fold_block(V v, F fold) {
-  __shared__ V part[THREADS / WARP];
+template <u32 COUNT, typename V, typename F> __device__ __forceinline__ V fold_block(V v, F fold) {
+  __shared__ V part[COUNT / WARP];
 #pragma unroll
   for (u32 step = WARP / 2; step > 0; step /= 2) v = fold(v, v.shuffled(step));
   if (threadIdx.x % WARP == 0) part[threadIdx.x / WARP] = v;
   __syncthreads();
   v = part[0];
-  for (u32 i = 1; i < THREADS / WARP; ++i) v = fold(v, part[i]);
+  for (u32 i = 1; i < COUNT / WARP; ++i) v = fold(v, part[i]);
   return v;
 }
 
@@ -89,7 +92,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) split_rows(const __grid_co
       float4 v = x[i];
       squares.value += v.x * v.x + v.y * v.y + (v.z * v.z + v.w * v.w);
     }
-    squares = fold_block(squares, [](Sum a, Sum b) { return Sum{a.value + b.value}; });
+    squares = fold_block<THREADS>(squares, [](Sum a, Sum b) { return Sum{a.value + b.value}; });
     scale = 1.f / sqrtf(squares.value / p.columns + 1e-6f);
   }
   for (u32 i = threadIdx.x; i < vectors; i += THREADS) {
@@ -102,10 +105,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) split_rows(const __grid_co
 }
 
 // One CTA a row.
-extern "C" __global__ void __launch_bounds__(THREADS) argmax(const __grid_constant__ ArgmaxParams p) {
+extern "C" __global__ void __launch_bounds__(ARGMAX_THREADS) argmax(const __grid_constant__ ArgmaxParams p) {
   const float *row = reinterpret_cast<const float *>(p.logits) + static_cast<u64>(blockIdx.x) * p.columns;
   Best best = {NEG_INF, 0};
-  for (u32 i = threadIdx.x; i < p.columns; i += THREADS) best = better(best, {row[i], i});
-  best = fold_block(best, [](Best a, Best b) { return better(a, b); });
+  for (u32 base = threadIdx.x; base < p.columns; base += ARGMAX_THREADS * ARGMAX_UNROLL) {
+    float score[ARGMAX_UNROLL];
+#pragma unroll
+    for (u32 i = 0; i < ARGMAX_UNROLL; ++i) {
+      u32 at = base + i * ARGMAX_THREADS;
+      score[i] = at < p.columns ? row[at] : NEG_INF;
+    }
+#pragma unroll
+    for (u32 i = 0; i < ARGMAX_UNROLL; ++i) best = better(best, {score[i], base + i * ARGMAX_THREADS});
+  }
+  best = fold_block<ARGMAX_THREADS>(best, [](Best a, Best b) { return better(a, b); });
   if (threadIdx.x == 0) reinterpret_cast<u32 *>(p.tokens)[blockIdx.x] = best.token;
 }

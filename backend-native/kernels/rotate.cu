@@ -18,7 +18,7 @@ struct RotateParams {
 ASSERT_LAYOUT(RotateParams, 56);
 
 // One CTA a token; a thread keeps one pair of a head's elements, and with it the angle.
-extern "C" __global__ void __launch_bounds__(256) ENTRY(rotate, append)(const __grid_constant__ RotateParams p) {
+extern "C" __global__ void __launch_bounds__(1024) ENTRY(rotate, append)(const __grid_constant__ RotateParams p) {
   u32 token = blockIdx.x, pairs = p.dim / 2;
   u32 pair = threadIdx.x % pairs, lanes = blockDim.x / pairs;
   u32 heads = p.q_heads + 2 * p.kv_heads;

@@ -24,6 +24,15 @@ const MEDIUM_ROWS: usize = 64;
 /// Inputs of a projection come in multiples of this.
 const DEPTH: usize = 64;
 
+const ARGMAX: Kernel = Kernel {
+    module: Module::Ops,
+    name: "argmax",
+    threads: 1024,
+    shared_bytes: 0,
+};
+/// Threads of the rotation at most; a pair of a head's elements each.
+const ROTATE_THREADS: usize = 1024;
+
 const fn op(name: &'static str) -> Kernel {
     Kernel {
         module: Module::Ops,
@@ -181,7 +190,7 @@ pub fn argmax(
         unused: 0,
     };
     // SAFETY: both buffers were measured above.
-    unsafe { gpu.launch(gpu.stream(), &op("argmax"), (number(rows), 1, 1), &params) }
+    unsafe { gpu.launch(gpu.stream(), &ARGMAX, (number(rows), 1, 1), &params) }
 }
 
 /// What becomes of a projection's result.
@@ -274,7 +283,7 @@ impl Linear {
     /// The kernel for a number of rows, with its grid.
     fn shape(&self, [small, medium, large]: [&'static str; 3], rows: usize) -> (Kernel, (u32, u32, u32)) {
         let (name, threads, outputs, tile_rows, stages) = if rows <= SMALL_ROWS {
-            (small, 128, 32, SMALL_ROWS, 8)
+            (small, 128, 32, SMALL_ROWS, 12)
         } else if rows <= MEDIUM_ROWS {
             (medium, 128, 32, MEDIUM_ROWS, 4)
         } else {
@@ -344,10 +353,17 @@ pub(crate) fn rotate_append<T: Element>(
         block_shift: layout.block_shift(),
     };
     // SAFETY: all buffers were measured above, and every slot was checked against the pool.
-    unsafe { gpu.launch(gpu.stream(), &rotate::<T>(), (number(tokens), 1, 1), &params) }
+    unsafe {
+        gpu.launch(
+            gpu.stream(),
+            &rotate::<T>(row / 2),
+            (number(tokens), 1, 1),
+            &params,
+        )
+    }
 }
 
-fn rotate<T: Element>() -> Kernel {
+fn rotate<T: Element>(pairs: usize) -> Kernel {
     let (module, name) = match T::NAME {
         "bf16" => (Module::RotateBf16, "rotate_bf16_append"),
         _ => (Module::RotateF16, "rotate_f16_append"),
@@ -355,7 +371,7 @@ fn rotate<T: Element>() -> Kernel {
     Kernel {
         module,
         name,
-        threads: THREADS,
+        threads: number(pairs.min(ROTATE_THREADS)),
         shared_bytes: 0,
     }
 }
@@ -363,5 +379,5 @@ fn rotate<T: Element>() -> Kernel {
 /// Loads the modules.
 pub(crate) fn warm_up<T: Element>(gpu: &Gpu) -> Result<()> {
     gpu.function(&op("embed"))?;
-    gpu.function(&rotate::<T>()).map(drop)
+    gpu.function(&rotate::<T>(ROTATE_THREADS)).map(drop)
 }
