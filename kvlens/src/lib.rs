@@ -8,6 +8,7 @@
 //! | traits, catalog, recorder, collector | [`core`] | always |
 //! | a paged-KV engine that records itself | [`native`] | `native` |
 //! | Parquet, CSV, Arrow | [`parquet`], [`csv`], [`arrow`] | `parquet`, `csv`, `arrow` |
+//! | reading a run back | [`analysis`] | `analysis` |
 //! | the columns they share, `run.json` | [`schema`] | always |
 //! | the command `kvlens` | | `cli` |
 //!
@@ -44,6 +45,8 @@ pub use kvlens_core as core;
 pub use kvlens_schema as schema;
 pub use run::{DrivenRun, Format, Run, RunBuilder};
 
+#[cfg(feature = "analysis")]
+pub use kvlens_analysis as analysis;
 #[cfg(feature = "arrow")]
 pub use kvlens_arrow as arrow;
 #[cfg(feature = "csv")]

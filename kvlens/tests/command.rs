@@ -126,7 +126,7 @@ fn nothing_recorded_leaves_nothing() {
 fn what_is_wrong_on_the_command_line_is_named() {
     let out = tempfile::tempdir().unwrap();
     let cases: [(&[&str], i32, &str); 6] = [
-        (&["--device", "tpu"], 2, "--device tpu: write cpu or sim"),
+        (&["--device", "tpu"], 2, "--device tpu: write cpu, sim"),
         (&["--device", "sim:abacus"], 2, "no GPU is named `abacus`"),
         (&["--arrivals", "closed:none"], 2, "closed:8"),
         (&["--interval", "10us"], 1, "use at least 1ms"),
@@ -418,4 +418,43 @@ fn completions_are_made_for_every_shell() {
             "{shell}"
         );
     }
+}
+
+#[test]
+fn a_run_is_read_back() {
+    let out = tempfile::tempdir().unwrap();
+    for (id, size) in [("a", "16"), ("b", "32")] {
+        let args = [
+            "run",
+            "--device",
+            "sim",
+            "--quiet",
+            "--block-size",
+            size,
+            "--run-id",
+            id,
+        ];
+        assert_eq!(
+            code(&kvlens(
+                &[&args[..], &["--out", out.path().to_str().unwrap()]].concat()
+            )),
+            0
+        );
+    }
+    let path = |id: &str| out.path().join(format!("run_id={id}")).display().to_string();
+    let summary = json(&kvlens(&["summary", "--json", &path("a")]));
+    assert!(summary.to_string().contains("160"), "{summary}");
+    assert!(stdout(&kvlens(&["summary", &path("a")])).contains("requests"));
+    let why = kvlens(&["why", "--slowest", "2", &path("a")]);
+    assert!(
+        code(&why) == 0 && stdout(&why).contains("decode"),
+        "{}",
+        stderr(&why)
+    );
+    let compare = |condition: &str| kvlens(&["compare", &path("a"), &path("b"), "--fail-if", condition]);
+    assert_eq!(code(&compare("requests<1")), 0);
+    let holds = compare("requests>1");
+    assert_eq!(code(&holds), 4, "{}", stderr(&holds));
+    assert_eq!(code(&compare("nonsense")), 2);
+    assert_eq!(code(&kvlens(&["summary", "/nowhere"])), 1);
 }

@@ -15,7 +15,7 @@ pub(super) struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 all went well; 1 it failed, and the message says why; 2 the command line or the configuration is wrong; \
-3 the run went through but not everything could be recorded; 130 interrupted, and what was recorded is kept.";
+3 the run went through but not everything could be recorded; 4 a --fail-if condition holds; 130 interrupted, and what was recorded is kept.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -27,6 +27,12 @@ pub(super) enum Command {
     Recover(DirArgs),
     /// Shows what is in a run, or in every run of a directory.
     Inspect(InspectArgs),
+    /// Sums a run up: totals, rates, quantiles with intervals, trends, warnings with their evidence.
+    Summary(SummaryArgs),
+    /// Says where the time of a request went, and which steps took it.
+    Why(WhyArgs),
+    /// Sets runs side by side, and says which differences are more than noise.
+    Compare(CompareArgs),
     /// Lists every standard metric and what other systems call it.
     Catalog(CatalogArgs),
     /// Prints a shell's completion script.
@@ -185,6 +191,57 @@ pub(super) struct InspectArgs {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// How runs are read and answers printed.
+#[derive(Debug, Args)]
+pub(super) struct ReadArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print Markdown.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) markdown: bool,
+    /// Pass over damaged files and name them, instead of stopping.
+    #[arg(long)]
+    pub(super) skip_damaged: bool,
+    /// Threads that read [default: one per core].
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SummaryArgs {
+    /// A run, finished or not.
+    pub(super) run: PathBuf,
+    #[command(flatten)]
+    pub(super) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WhyArgs {
+    /// A run, finished or not.
+    pub(super) run: PathBuf,
+    /// The request of this identifier.
+    #[arg(long, value_name = "ID", conflicts_with = "slowest")]
+    pub(super) request: Option<String>,
+    /// The slowest requests.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(super) slowest: usize,
+    #[command(flatten)]
+    pub(super) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// Two runs or more; the first is the baseline.
+    #[arg(required = true, num_args = 2..)]
+    pub(super) runs: Vec<PathBuf>,
+    /// Exit with 4 if this holds for a run, such as `ttft_p99>+5%`; can be given several times.
+    #[arg(long, value_name = "CONDITION")]
+    pub(super) fail_if: Vec<String>,
+    #[command(flatten)]
+    pub(super) read: ReadArgs,
 }
 
 #[derive(Debug, Args)]

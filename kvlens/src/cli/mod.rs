@@ -1,5 +1,6 @@
 //! The command line: parsing, dispatch, exit codes.
 
+mod analyse;
 mod args;
 mod catalog;
 mod config;
@@ -26,6 +27,8 @@ pub(crate) enum Outcome {
     Well,
     /// The run went through, but not everything could be recorded.
     Incomplete,
+    /// A condition of `compare --fail-if` holds.
+    ConditionHolds,
     Interrupted,
 }
 
@@ -34,6 +37,7 @@ pub(crate) fn main() -> ExitCode {
     match dispatch(cli.command) {
         Ok(Outcome::Well) => ExitCode::SUCCESS,
         Ok(Outcome::Incomplete) => ExitCode::from(3),
+        Ok(Outcome::ConditionHolds) => ExitCode::from(4),
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(error) => {
             // Nothing is left to be done about a closed stderr.
@@ -48,6 +52,9 @@ fn dispatch(command: Command) -> Result<Outcome, CliError> {
         Command::Run(args) => replay::run(*args),
         Command::Recover(args) => recover::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Summary(args) => analyse::summary(&args),
+        Command::Why(args) => analyse::why(&args),
+        Command::Compare(args) => analyse::compare(&args),
         Command::Catalog(args) => print(&catalog::render(args.format)),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -267,7 +267,7 @@ mod tests {
                     device: text("tpu"),
                     ..RunArgs::default()
                 },
-                "--device tpu: write cpu or sim",
+                "--device tpu: write cpu, sim",
             ),
             (
                 RunArgs {

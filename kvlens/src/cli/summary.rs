@@ -234,6 +234,12 @@ impl Source {
             "{}\n\n",
             about.into_iter().flatten().collect::<Vec<_>>().join(", ")
         );
+        if self.counter("steps").is_none() {
+            // A device beside an engine: what it was at last.
+            let gauges = self.gauges.iter().map(|(name, now)| format!("  {name} {now}\n"));
+            out.extend(gauges);
+            return out;
+        }
         let mut facts = Table::new();
         facts.load_style(presets::NOTHING);
         self.requests(&mut facts);

@@ -1,0 +1,97 @@
+//! `kvlens summary`, `why` and `compare`: the library `kvlens-analysis` on the command line.
+
+use super::args::{CompareArgs, ReadArgs, SummaryArgs, WhyArgs};
+use super::error::CliError;
+use super::{Outcome, print};
+use kvlens_analysis::compare::{Condition, compare as compare_runs};
+use kvlens_analysis::summary::summary as summarise;
+use kvlens_analysis::why::{Which, why as explain};
+use kvlens_analysis::{AnalysisError, Run, ScanOptions};
+
+pub(super) fn summary(args: &SummaryArgs) -> Result<Outcome, CliError> {
+    let run = open(&args.run)?;
+    let summary = summarise(&run, args.read.options()).map_err(failed)?;
+    print(
+        &args
+            .read
+            .render(|| summary.text(), || summary.markdown(), || summary.json())?,
+    )
+}
+
+pub(super) fn why(args: &WhyArgs) -> Result<Outcome, CliError> {
+    let run = open(&args.run)?;
+    let which = match &args.request {
+        Some(id) => Which::Request(id.clone()),
+        None => Which::Slowest(args.slowest),
+    };
+    let found = explain(&run, &which, args.read.options()).map_err(failed)?;
+    print(
+        &args
+            .read
+            .render(|| found.text(), || found.markdown(), || found.json())?,
+    )
+}
+
+pub(super) fn compare(args: &CompareArgs) -> Result<Outcome, CliError> {
+    let wrong = |text: &String, error: AnalysisError| CliError::usage("fail-if", text, error);
+    let conditions: Vec<Condition> = args
+        .fail_if
+        .iter()
+        .map(|text| Condition::parse(text).map_err(|error| wrong(text, error)))
+        .collect::<Result<_, _>>()?;
+    let runs: Vec<Run> = args
+        .runs
+        .iter()
+        .map(|path| open(path))
+        .collect::<Result<_, _>>()?;
+    let found = compare_runs(&runs.iter().collect::<Vec<_>>(), args.read.options()).map_err(failed)?;
+    print(
+        &args
+            .read
+            .render(|| found.text(), || found.markdown(), || found.json())?,
+    )?;
+    let outcomes: Vec<_> = conditions
+        .iter()
+        .flat_map(|condition| condition.check(&found))
+        .collect();
+    outcomes.iter().for_each(|outcome| eprintln!("{outcome}"));
+    let fails = outcomes.iter().any(|outcome| outcome.fails);
+    Ok(if fails {
+        Outcome::ConditionHolds
+    } else {
+        Outcome::Well
+    })
+}
+
+fn open(path: &std::path::Path) -> Result<Run, CliError> {
+    Run::open(path).map_err(failed)
+}
+
+fn failed(error: AnalysisError) -> CliError {
+    CliError::failed("can't read the run", error)
+}
+
+impl ReadArgs {
+    fn options(&self) -> ScanOptions {
+        let options = ScanOptions::default().with_skip_damaged(self.skip_damaged);
+        self.threads
+            .map_or(options, |threads| options.with_threads(threads))
+    }
+
+    fn render(
+        &self,
+        text: impl FnOnce() -> String,
+        markdown: impl FnOnce() -> String,
+        json: impl FnOnce() -> Result<String, serde_json::Error>,
+    ) -> Result<String, CliError> {
+        let mut out = match (self.json, self.markdown) {
+            (true, _) => json().map_err(|error| CliError::failed("can't print", error))?,
+            (false, true) => markdown(),
+            (false, false) => text(),
+        };
+        if !out.ends_with('\n') {
+            out.push('\n');
+        }
+        Ok(out)
+    }
+}
