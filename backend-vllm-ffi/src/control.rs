@@ -1,8 +1,6 @@
 //! The C functions that make, ask and end a collector.
 
-use crate::abi::{
-    KVLENS_ABI_VERSION, KVLENS_KIND_COUNTER, KVLENS_KIND_GAUGE, KVLENS_KIND_HISTOGRAM,
-};
+use crate::abi::{KVLENS_ABI_VERSION, KVLENS_KIND_COUNTER, KVLENS_KIND_GAUGE, KVLENS_KIND_HISTOGRAM};
 use crate::figures::Origin;
 use crate::guard;
 use crate::handle::KvlensCollector;
@@ -52,7 +50,7 @@ pub unsafe extern "C" fn kvlens_open(
         }
         // SAFETY: as promised.
         let config = unsafe { guard::text(config, config_length) }?;
-        let collector = Box::new(KvlensCollector::open(Settings::parse(config)?)?);
+        let collector = Box::new(KvlensCollector::open(Settings::parse(config)?));
         // SAFETY: not NULL, and writable as promised.
         unsafe { out.write(Box::into_raw(collector)) };
         Ok(())
@@ -184,7 +182,10 @@ pub unsafe extern "C" fn kvlens_push_page(
         // SAFETY: as promised.
         let page = Page::parse(unsafe { guard::text(page, length) }?);
         if page.is_empty() {
-            return Err(Failure::new(KVLENS_BAD_VALUE, crate::Error::NothingKnown.to_string()));
+            return Err(Failure::new(
+                KVLENS_BAD_VALUE,
+                crate::Error::NothingKnown.to_string(),
+            ));
         }
         collector.push(|feed| {
             if baseline == 0 {
@@ -353,7 +354,10 @@ fn kind_of(kind: u32) -> Result<Kind, Failure> {
         KVLENS_KIND_COUNTER => Ok(Kind::Counter),
         KVLENS_KIND_GAUGE => Ok(Kind::Gauge),
         KVLENS_KIND_HISTOGRAM => Ok(Kind::Histogram),
-        other => Err(Failure::new(KVLENS_BAD_VALUE, format!("{other} is no kind of metric; use KVLENS_KIND_*"))),
+        other => Err(Failure::new(
+            KVLENS_BAD_VALUE,
+            format!("{other} is no kind of metric; use KVLENS_KIND_*"),
+        )),
     }
 }
 
@@ -369,7 +373,12 @@ fn unit_of(unit: &str) -> Result<Unit, Failure> {
         Unit::None,
     ];
     let found = known.into_iter().find(|known| known.symbol() == unit);
-    found.ok_or_else(|| Failure::new(KVLENS_BAD_VALUE, format!("`{unit}` is no unit that is known here")))
+    found.ok_or_else(|| {
+        Failure::new(
+            KVLENS_BAD_VALUE,
+            format!("`{unit}` is no unit that is known here"),
+        )
+    })
 }
 
 /// Writes text and a 0 byte, cutting it off where it must be.
@@ -377,7 +386,10 @@ fn unit_of(unit: &str) -> Result<Unit, Failure> {
 /// # Safety
 /// `buffer` points at `capacity` writable bytes or is NULL.
 unsafe fn write_cut(text: &str, buffer: *mut c_char, capacity: u64) {
-    let Some(room) = usize::try_from(capacity).ok().and_then(|capacity| capacity.checked_sub(1)) else {
+    let Some(room) = usize::try_from(capacity)
+        .ok()
+        .and_then(|capacity| capacity.checked_sub(1))
+    else {
         return;
     };
     if buffer.is_null() {
@@ -390,14 +402,19 @@ unsafe fn write_cut(text: &str, buffer: *mut c_char, capacity: u64) {
     // SAFETY: `end` is less than `capacity`, and within the text.
     unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), buffer.cast::<u8>(), end) };
     // SAFETY: `end` is less than `capacity`.
-    unsafe { buffer.add(end).write(0) };
+    unsafe { buffer.wrapping_add(end).write(0) };
 }
 
 /// Writes text and a 0 byte if all of it fits, and how many bytes that takes.
 ///
 /// # Safety
 /// `buffer` points at `capacity` writable bytes or is NULL; `needed` is writable or NULL.
-unsafe fn write_whole(text: &str, buffer: *mut c_char, capacity: u64, needed: *mut u64) -> Result<(), Failure> {
+unsafe fn write_whole(
+    text: &str,
+    buffer: *mut c_char,
+    capacity: u64,
+    needed: *mut u64,
+) -> Result<(), Failure> {
     let bytes = text.len() as u64 + 1;
     if !needed.is_null() {
         // SAFETY: as promised.

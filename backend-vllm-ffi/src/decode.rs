@@ -1,6 +1,25 @@
 //! Structs of the boundary, turned into figures.
 
-use crate::abi::*;
+use crate::abi::{
+    KVLENS_FINISH_ABORT, KVLENS_FINISH_ERROR, KVLENS_FINISH_LENGTH, KVLENS_FINISH_REPETITION,
+    KVLENS_FINISH_STOP, KVLENS_FINISH_UNKNOWN, KVLENS_REQUEST_CACHED_PROMPT_TOKENS,
+    KVLENS_REQUEST_DECODE_TIME, KVLENS_REQUEST_E2E_LATENCY, KVLENS_REQUEST_EXTERNAL_CACHED_TOKENS,
+    KVLENS_REQUEST_INTER_TOKEN_LATENCY_MAX, KVLENS_REQUEST_MAX_TOKENS, KVLENS_REQUEST_PREEMPTIONS,
+    KVLENS_REQUEST_PREFILL_TIME, KVLENS_REQUEST_PRIORITY, KVLENS_REQUEST_QUEUE_TIME,
+    KVLENS_REQUEST_TIME_PER_OUTPUT_TOKEN, KVLENS_REQUEST_TIME_TO_FIRST_TOKEN,
+    KVLENS_STEP_CACHED_PROMPT_TOKENS, KVLENS_STEP_COMPUTED_PROMPT_TOKENS, KVLENS_STEP_DECODE_TOKENS,
+    KVLENS_STEP_EXTERNAL_PREFIX_CACHE_HITS, KVLENS_STEP_EXTERNAL_PREFIX_CACHE_QUERIES,
+    KVLENS_STEP_FLAG_POLLED, KVLENS_STEP_GENERATION_TOKENS, KVLENS_STEP_KV_BLOCKS_CACHED,
+    KVLENS_STEP_KV_BLOCKS_FREE, KVLENS_STEP_KV_BLOCKS_TOTAL, KVLENS_STEP_KV_BLOCKS_USED,
+    KVLENS_STEP_KV_CACHE_USAGE, KVLENS_STEP_PREEMPTIONS, KVLENS_STEP_PREFILL_REQUESTS,
+    KVLENS_STEP_PREFILL_TOKENS, KVLENS_STEP_PREFIX_CACHE_HIT_RATE, KVLENS_STEP_PREFIX_CACHE_HITS,
+    KVLENS_STEP_PREFIX_CACHE_HITS_PREEMPTED, KVLENS_STEP_PREFIX_CACHE_QUERIES,
+    KVLENS_STEP_PREFIX_CACHE_QUERIES_PREEMPTED, KVLENS_STEP_PROMPT_TOKENS, KVLENS_STEP_REQUESTS_ADMITTED,
+    KVLENS_STEP_REQUESTS_DEFERRED, KVLENS_STEP_REQUESTS_RUNNING, KVLENS_STEP_REQUESTS_SWAPPED,
+    KVLENS_STEP_REQUESTS_WAITING, KVLENS_STEP_SPEC_DECODE_ACCEPTED_TOKENS,
+    KVLENS_STEP_SPEC_DECODE_DRAFT_TOKENS, KVLENS_STEP_SPEC_DECODE_DRAFTS, KVLENS_STEP_STEP_TIME,
+    KvlensRequest, KvlensStep,
+};
 use crate::figures::{Origin, RequestFigures, StepFigures};
 use kvlens_core::record::{FinishReason, Text};
 
@@ -31,14 +50,22 @@ pub(crate) fn step(step: &KvlensStep) -> StepFigures {
         kv_blocks_free: known.get(KVLENS_STEP_KV_BLOCKS_FREE, step.kv_blocks_free),
         prefix_cache_queries: known.get(KVLENS_STEP_PREFIX_CACHE_QUERIES, step.prefix_cache_queries),
         prefix_cache_hits: known.get(KVLENS_STEP_PREFIX_CACHE_HITS, step.prefix_cache_hits),
-        prefix_cache_queries_preempted: known
-            .get(KVLENS_STEP_PREFIX_CACHE_QUERIES_PREEMPTED, step.prefix_cache_queries_preempted),
-        prefix_cache_hits_preempted: known
-            .get(KVLENS_STEP_PREFIX_CACHE_HITS_PREEMPTED, step.prefix_cache_hits_preempted),
-        external_prefix_cache_queries: known
-            .get(KVLENS_STEP_EXTERNAL_PREFIX_CACHE_QUERIES, step.external_prefix_cache_queries),
-        external_prefix_cache_hits: known
-            .get(KVLENS_STEP_EXTERNAL_PREFIX_CACHE_HITS, step.external_prefix_cache_hits),
+        prefix_cache_queries_preempted: known.get(
+            KVLENS_STEP_PREFIX_CACHE_QUERIES_PREEMPTED,
+            step.prefix_cache_queries_preempted,
+        ),
+        prefix_cache_hits_preempted: known.get(
+            KVLENS_STEP_PREFIX_CACHE_HITS_PREEMPTED,
+            step.prefix_cache_hits_preempted,
+        ),
+        external_prefix_cache_queries: known.get(
+            KVLENS_STEP_EXTERNAL_PREFIX_CACHE_QUERIES,
+            step.external_prefix_cache_queries,
+        ),
+        external_prefix_cache_hits: known.get(
+            KVLENS_STEP_EXTERNAL_PREFIX_CACHE_HITS,
+            step.external_prefix_cache_hits,
+        ),
         prefix_cache_hit_rate: known.get(KVLENS_STEP_PREFIX_CACHE_HIT_RATE, step.prefix_cache_hit_rate),
         prompt_tokens: known.get(KVLENS_STEP_PROMPT_TOKENS, step.prompt_tokens),
         cached_prompt_tokens: known.get(KVLENS_STEP_CACHED_PROMPT_TOKENS, step.cached_prompt_tokens),
@@ -46,9 +73,14 @@ pub(crate) fn step(step: &KvlensStep) -> StepFigures {
         generation_tokens: known.get(KVLENS_STEP_GENERATION_TOKENS, step.generation_tokens),
         preemptions: known.get(KVLENS_STEP_PREEMPTIONS, step.preemptions),
         spec_decode_drafts: known.get(KVLENS_STEP_SPEC_DECODE_DRAFTS, step.spec_decode_drafts),
-        spec_decode_draft_tokens: known.get(KVLENS_STEP_SPEC_DECODE_DRAFT_TOKENS, step.spec_decode_draft_tokens),
-        spec_decode_accepted_tokens: known
-            .get(KVLENS_STEP_SPEC_DECODE_ACCEPTED_TOKENS, step.spec_decode_accepted_tokens),
+        spec_decode_draft_tokens: known.get(
+            KVLENS_STEP_SPEC_DECODE_DRAFT_TOKENS,
+            step.spec_decode_draft_tokens,
+        ),
+        spec_decode_accepted_tokens: known.get(
+            KVLENS_STEP_SPEC_DECODE_ACCEPTED_TOKENS,
+            step.spec_decode_accepted_tokens,
+        ),
         prefill_requests: known.get(KVLENS_STEP_PREFILL_REQUESTS, step.prefill_requests),
         prefill_tokens: known.get(KVLENS_STEP_PREFILL_TOKENS, step.prefill_tokens),
         decode_tokens: known.get(KVLENS_STEP_DECODE_TOKENS, step.decode_tokens),
@@ -73,18 +105,26 @@ pub(crate) fn request(request: &KvlensRequest) -> RequestFigures {
         prompt_tokens: request.prompt_tokens,
         generation_tokens: request.generation_tokens,
         cached_prompt_tokens: known.get(KVLENS_REQUEST_CACHED_PROMPT_TOKENS, request.cached_prompt_tokens),
-        external_cached_tokens: known.get(KVLENS_REQUEST_EXTERNAL_CACHED_TOKENS, request.external_cached_tokens),
+        external_cached_tokens: known.get(
+            KVLENS_REQUEST_EXTERNAL_CACHED_TOKENS,
+            request.external_cached_tokens,
+        ),
         max_tokens: known.get(KVLENS_REQUEST_MAX_TOKENS, request.max_tokens),
         preemptions: known.get(KVLENS_REQUEST_PREEMPTIONS, request.preemptions),
         priority: known.get(KVLENS_REQUEST_PRIORITY, request.priority),
         time_to_first_token_s: known.get(KVLENS_REQUEST_TIME_TO_FIRST_TOKEN, request.time_to_first_token_s),
-        time_per_output_token_s: known.get(KVLENS_REQUEST_TIME_PER_OUTPUT_TOKEN, request.time_per_output_token_s),
+        time_per_output_token_s: known.get(
+            KVLENS_REQUEST_TIME_PER_OUTPUT_TOKEN,
+            request.time_per_output_token_s,
+        ),
         e2e_latency_s: known.get(KVLENS_REQUEST_E2E_LATENCY, request.e2e_latency_s),
         queue_time_s: known.get(KVLENS_REQUEST_QUEUE_TIME, request.queue_time_s),
         prefill_time_s: known.get(KVLENS_REQUEST_PREFILL_TIME, request.prefill_time_s),
         decode_time_s: known.get(KVLENS_REQUEST_DECODE_TIME, request.decode_time_s),
-        inter_token_latency_max_s: known
-            .get(KVLENS_REQUEST_INTER_TOKEN_LATENCY_MAX, request.inter_token_latency_max_s),
+        inter_token_latency_max_s: known.get(
+            KVLENS_REQUEST_INTER_TOKEN_LATENCY_MAX,
+            request.inter_token_latency_max_s,
+        ),
     }
 }
 

@@ -62,7 +62,9 @@ pub enum Error {
         source: kvlens_core::BoxError,
     },
     /// A metrics page has nothing that is known.
-    #[error("the metrics page has no metric of vLLM's; is statistics logging on, and is this the right page?")]
+    #[error(
+        "the metrics page has no metric of vLLM's; is statistics logging on, and is this the right page?"
+    )]
     NothingKnown,
 }
 

@@ -25,7 +25,10 @@ const NAMES: [(&str, u32); 4] = [
 
 /// Finds a fault by its name.
 pub(crate) fn from_name(name: &str) -> Option<u32> {
-    NAMES.iter().find(|(known, _)| *known == name).map(|(_, fault)| *fault)
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, fault)| *fault)
 }
 
 /// Panics once if that was asked for.

@@ -7,8 +7,8 @@ use crate::rows;
 use crate::shared::{Learned, MAX_CUSTOM_METRICS, Pull, Shared};
 use crate::source::VllmSource;
 use kvlens_core::histogram::FixedHistogram;
-use kvlens_core::recorder::{CounterWriter, Gauge, Histogram, HistogramWriter, Recorder, RowWriter};
 use kvlens_core::record::FinishReason;
+use kvlens_core::recorder::{CounterWriter, Gauge, Histogram, HistogramWriter, Recorder, RowWriter};
 use kvlens_core::{BlockRow, Clock, Kind, MetricDesc, RequestRow, SourceInfo, StepRow};
 use std::sync::Arc;
 
@@ -168,7 +168,10 @@ impl FeedBuilder {
         let histograms = histograms.collect::<kvlens_core::Result<_>>()?;
         let views = HISTOGRAMS.iter().map(|metric| recorder.histogram(metric));
         let views = views.collect::<kvlens_core::Result<_>>()?;
-        let custom = self.custom.iter().map(|metric| Custom::register(&recorder, metric));
+        let custom = self
+            .custom
+            .iter()
+            .map(|metric| Custom::register(&recorder, metric));
         let custom = custom.collect::<Result<_>>()?;
         let shared = Arc::new(Shared::default());
         let feed = Feed {
@@ -196,7 +199,9 @@ impl Custom {
         Ok(match metric.kind {
             Kind::Counter => Self::Counter(recorder.counter_writer(metric)?, 0),
             Kind::Gauge => Self::Gauge(recorder.gauge(metric)?),
-            Kind::Histogram => Self::Histogram(recorder.histogram_writer(metric)?, recorder.histogram(metric)?),
+            Kind::Histogram => {
+                Self::Histogram(recorder.histogram_writer(metric)?, recorder.histogram(metric)?)
+            }
         })
     }
 }
@@ -212,12 +217,17 @@ impl Feed {
         self.take_times(Spread::InterToken, inter_token_latency_s);
         if !step.polled {
             self.count(Count::Steps, Some(1));
-            let at = usize::try_from(step.engine_index).unwrap_or(MAX_ENGINES).min(MAX_ENGINES - 1);
+            let at = usize::try_from(step.engine_index)
+                .unwrap_or(MAX_ENGINES)
+                .min(MAX_ENGINES - 1);
             if let Some(engine) = self.engines.get_mut(at) {
                 let row = rows::step(step, engine, now, inter_token_latency_s.len());
                 self.steps.push(row);
                 if let Some(prefill) = row.prefill_tokens.get() {
-                    self.record(Spread::StepTokens, u64::from(prefill) + u64::from(row.decode_tokens));
+                    self.record(
+                        Spread::StepTokens,
+                        u64::from(prefill) + u64::from(row.decode_tokens),
+                    );
                 }
                 if let Some(time) = row.step_time_ns.get() {
                     self.record(Spread::StepTime, time);
@@ -245,10 +255,21 @@ impl Feed {
         }
         self.record(Spread::RequestPrompt, request.prompt_tokens);
         self.record(Spread::RequestGeneration, request.generation_tokens);
-        for reason in [Count::FinishedStop, Count::FinishedLength, Count::FinishedAbort, Count::FinishedError, Count::FinishedOther] {
-            self.count(reason, Some(u64::from(reason == counter_of(request.finish_reason))));
+        for reason in [
+            Count::FinishedStop,
+            Count::FinishedLength,
+            Count::FinishedAbort,
+            Count::FinishedError,
+            Count::FinishedOther,
+        ] {
+            self.count(
+                reason,
+                Some(u64::from(reason == counter_of(request.finish_reason))),
+            );
         }
-        let at = usize::try_from(request.engine_index).unwrap_or(MAX_ENGINES).min(MAX_ENGINES - 1);
+        let at = usize::try_from(request.engine_index)
+            .unwrap_or(MAX_ENGINES)
+            .min(MAX_ENGINES - 1);
         if let Some(engine) = self.engines.get_mut(at) {
             engine.finished = engine.finished.saturating_add(1);
         }
@@ -278,7 +299,12 @@ impl Feed {
     pub fn set_gauge(&mut self, id: usize, value: f64) -> Result<()> {
         match self.custom.get(id) {
             Some(Custom::Gauge(gauge)) => gauge.set(value),
-            _ => return Err(Error::UnknownMetric { id, wanted: Kind::Gauge }),
+            _ => {
+                return Err(Error::UnknownMetric {
+                    id,
+                    wanted: Kind::Gauge,
+                });
+            }
         }
         self.learn_custom(id);
         Ok(())
@@ -294,7 +320,12 @@ impl Feed {
                 counter.add(value);
                 *total = total.saturating_add(value);
             }
-            _ => return Err(Error::UnknownMetric { id, wanted: Kind::Counter }),
+            _ => {
+                return Err(Error::UnknownMetric {
+                    id,
+                    wanted: Kind::Counter,
+                });
+            }
         }
         self.learn_custom(id);
         Ok(())
@@ -307,7 +338,12 @@ impl Feed {
     pub fn record_histogram(&mut self, id: usize, values: &[u64]) -> Result<()> {
         match self.custom.get_mut(id) {
             Some(Custom::Histogram(histogram, _)) => values.iter().for_each(|value| histogram.record(*value)),
-            _ => return Err(Error::UnknownMetric { id, wanted: Kind::Histogram }),
+            _ => {
+                return Err(Error::UnknownMetric {
+                    id,
+                    wanted: Kind::Histogram,
+                });
+            }
         }
         self.learn_custom(id);
         Ok(())
@@ -466,9 +502,13 @@ impl Feed {
         if metric < gauges {
             Look::Counter(self.total(metric))
         } else if metric < histograms {
-            self.gauges.get(metric - gauges).map_or(Look::Nothing, Look::Gauge)
+            self.gauges
+                .get(metric - gauges)
+                .map_or(Look::Nothing, Look::Gauge)
         } else if metric < STANDARD {
-            self.views.get(metric - histograms).map_or(Look::Nothing, Look::Histogram)
+            self.views
+                .get(metric - histograms)
+                .map_or(Look::Nothing, Look::Histogram)
         } else {
             match self.custom.get(metric - STANDARD) {
                 Some(Custom::Counter(_, total)) => Look::Counter(*total),

@@ -75,7 +75,9 @@ pub(crate) unsafe fn size_of_struct<T: Prefixed>(from: *const T) -> Result<usize
     let size = unsafe { from.cast::<u32>().read_unaligned() } as usize;
     if size < T::HEAD || size > 1 << 16 || !size.is_multiple_of(8) {
         let (head, now) = (T::HEAD, size_of::<T>());
-        let text = format!("struct_size is {size}; it is at least {head}, {now} in this version, and a multiple of 8");
+        let text = format!(
+            "struct_size is {size}; it is at least {head}, {now} in this version, and a multiple of 8"
+        );
         return Err(Failure::new(KVLENS_BAD_SIZE, text));
     }
     Ok(size)
@@ -90,11 +92,19 @@ pub(crate) unsafe fn slice<'a, T>(from: *const T, count: u64) -> Result<&'a [T],
         return Ok(&[]);
     }
     if from.is_null() {
-        return Err(Failure::new(KVLENS_NULL_POINTER, "an array is NULL and its count is not 0"));
+        return Err(Failure::new(
+            KVLENS_NULL_POINTER,
+            "an array is NULL and its count is not 0",
+        ));
     }
-    let count = usize::try_from(count).ok().filter(|count| *count <= MAX_BYTES / size_of::<T>().max(1));
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|count| *count <= MAX_BYTES / size_of::<T>().max(1));
     let Some(count) = count.filter(|_| from.is_aligned()) else {
-        return Err(Failure::new(KVLENS_BAD_SIZE, "an array is larger than 1 GiB, or not aligned"));
+        return Err(Failure::new(
+            KVLENS_BAD_SIZE,
+            "an array is larger than 1 GiB, or not aligned",
+        ));
     };
     // SAFETY: not NULL, aligned, and readable for `count` values as promised; smaller than `isize::MAX`.
     Ok(unsafe { std::slice::from_raw_parts(from, count) })

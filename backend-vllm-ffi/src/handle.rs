@@ -4,8 +4,8 @@ use crate::feed::{Feed, FeedBuilder};
 use crate::settings::Settings;
 use crate::shared::lock;
 use crate::status::{
-    Failure, KVLENS_ALREADY_STARTED, KVLENS_BUSY, KVLENS_CLOSED, KVLENS_NOT_STARTED, KVLENS_PANIC, KVLENS_TIMEOUT,
-    KvlensResult,
+    Failure, KVLENS_ALREADY_STARTED, KVLENS_BUSY, KVLENS_CLOSED, KVLENS_NOT_STARTED, KVLENS_PANIC,
+    KVLENS_TIMEOUT, KvlensResult,
 };
 use crate::{fault, summary};
 use kvlens_core::collector::RunReport;
@@ -36,7 +36,9 @@ pub struct KvlensCollector {
 
 impl fmt::Debug for KvlensCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KvlensCollector").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("KvlensCollector")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -47,9 +49,9 @@ enum Lifecycle {
 }
 
 impl KvlensCollector {
-    pub(crate) fn open(settings: Settings) -> Result<Self, Failure> {
-        let feed = settings.feed()?;
-        Ok(Self {
+    pub(crate) fn open(settings: Settings) -> Self {
+        let feed = settings.feed();
+        Self {
             pid: std::process::id(),
             state: AtomicU8::new(OPEN),
             feed: Mutex::new(None),
@@ -57,7 +59,7 @@ impl KvlensCollector {
             error: Mutex::default(),
             problems: Arc::default(),
             busy: AtomicU64::new(0),
-        })
+        }
     }
 
     pub(crate) fn forked(&self) -> bool {
@@ -66,9 +68,9 @@ impl KvlensCollector {
 
     pub(crate) fn poison(&self) {
         self.state.store(POISONED, Ordering::Relaxed);
-        *lock(&self.error) = "a panic was caught in this library, which is a defect of it; \
+        "a panic was caught in this library, which is a defect of it; \
             the collector takes nothing more, and what it has is written when it is closed"
-            .to_owned();
+            .clone_into(&mut lock(&self.error));
     }
 
     pub(crate) fn set_error(&self, failure: &Failure) {
@@ -95,7 +97,11 @@ impl KvlensCollector {
         let open = match std::mem::replace(&mut *lifecycle, Lifecycle::Closed(None)) {
             Lifecycle::Open(open) => *open,
             other => {
-                let code = if matches!(other, Lifecycle::Running(_)) { KVLENS_ALREADY_STARTED } else { KVLENS_CLOSED };
+                let code = if matches!(other, Lifecycle::Running(_)) {
+                    KVLENS_ALREADY_STARTED
+                } else {
+                    KVLENS_CLOSED
+                };
                 *lifecycle = other;
                 return Err(Failure::code(code));
             }
@@ -180,7 +186,9 @@ impl KvlensCollector {
     pub(crate) fn summary(&self, timeout: Duration) -> Result<String, Failure> {
         match &*lock(&self.lifecycle) {
             Lifecycle::Running(handle) => {
-                let sources = handle.summaries(timeout).ok_or_else(|| Failure::code(KVLENS_TIMEOUT))?;
+                let sources = handle
+                    .summaries(timeout)
+                    .ok_or_else(|| Failure::code(KVLENS_TIMEOUT))?;
                 Ok(summary::running(handle.schema(), &sources, &self.all_problems()))
             }
             Lifecycle::Closed(Some(report)) => Ok(summary::closed(report)),

@@ -141,5 +141,9 @@ pub(crate) const STANDARD: usize = COUNTERS.len() + GAUGES.len() + HISTOGRAMS.le
 /// histograms.
 pub fn standard() -> impl Iterator<Item = &'static MetricDesc> {
     let histograms = HISTOGRAMS.iter().copied();
-    COUNTERS.iter().copied().chain(GAUGES.iter().copied()).chain(histograms)
+    COUNTERS
+        .iter()
+        .copied()
+        .chain(GAUGES.iter().copied())
+        .chain(histograms)
 }

@@ -22,7 +22,10 @@ pub(crate) struct Pages {
 impl Pages {
     /// What pages recorded of a metric, by its place in the source's list.
     pub(crate) fn fixed(&self, metric: usize) -> Option<&FixedHistogram> {
-        self.fixed.iter().find(|(known, _)| *known == metric).map(|(_, fixed)| fixed)
+        self.fixed
+            .iter()
+            .find(|(known, _)| *known == metric)
+            .map(|(_, fixed)| fixed)
     }
 
     fn add(&mut self, metric: usize, delta: &FixedHistogram) {
@@ -63,9 +66,16 @@ impl Feed {
             }
         }
         let never_fed = self.total(crate::metrics::Count::Steps as usize) == 0;
-        let before = self.pages.last.take().filter(|_| continues).or(never_fed.then_some(baseline));
+        let before = self
+            .pages
+            .last
+            .take()
+            .filter(|_| continues)
+            .or(never_fed.then_some(baseline));
         for (at, metric) in HISTOGRAMS.iter().enumerate() {
-            let Some(now) = page.histogram(metric) else { continue };
+            let Some(now) = page.histogram(metric) else {
+                continue;
+            };
             let then: Option<&FixedValues> = match &before {
                 Some(before) => before.histogram(metric),
                 None => Some(now),

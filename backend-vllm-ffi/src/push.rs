@@ -1,9 +1,9 @@
 //! The C functions that take figures: decode, check, hand over; nothing else.
 
 use crate::abi::{
-    KVLENS_BLOCK_CENSORED, KVLENS_BLOCK_EVICTED, KVLENS_BLOCK_IDLE, KVLENS_BLOCK_NUMBER, KVLENS_BLOCK_PREFIX_HASH,
-    KVLENS_BLOCK_REALLOCATED, KVLENS_BLOCK_RESET, KVLENS_BLOCK_TOKENS, KvlensBlock, KvlensRequest, KvlensStep,
-    Prefixed,
+    KVLENS_BLOCK_CENSORED, KVLENS_BLOCK_EVICTED, KVLENS_BLOCK_IDLE, KVLENS_BLOCK_NUMBER,
+    KVLENS_BLOCK_PREFIX_HASH, KVLENS_BLOCK_REALLOCATED, KVLENS_BLOCK_RESET, KVLENS_BLOCK_TOKENS, KvlensBlock,
+    KvlensRequest, KvlensStep, Prefixed,
 };
 use crate::decode;
 use crate::figures::BlockFigures;
@@ -20,7 +20,10 @@ use kvlens_core::record::BlockEnd;
 /// `collector` is NULL or came from `kvlens_open` and was not freed. `step` is NULL or points at as many readable bytes
 /// as its `struct_size` says, and its arrays hold as many values as their counts say.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kvlens_push_step(collector: *const KvlensCollector, step: *const KvlensStep) -> KvlensResult {
+pub unsafe extern "C" fn kvlens_push_step(
+    collector: *const KvlensCollector,
+    step: *const KvlensStep,
+) -> KvlensResult {
     let body = |collector: &KvlensCollector| {
         // SAFETY: as promised.
         let step = unsafe { guard::read(step) }?;
@@ -53,10 +56,12 @@ pub unsafe extern "C" fn kvlens_push_requests(
     let body = |collector: &KvlensCollector| {
         collector.push(|feed| {
             // SAFETY: as promised.
-            unsafe { each(requests, count, |request: &KvlensRequest| {
-                feed.request(&decode::request(request));
-                Ok(())
-            }) }
+            unsafe {
+                each(requests, count, |request: &KvlensRequest| {
+                    feed.request(&decode::request(request));
+                    Ok(())
+                })
+            }
         })
     };
     // SAFETY: as promised.
@@ -96,7 +101,10 @@ pub unsafe extern "C" fn kvlens_push_blocks(
 /// # Safety
 /// As for `kvlens_push_step`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kvlens_push_anomalies(collector: *const KvlensCollector, count: u64) -> KvlensResult {
+pub unsafe extern "C" fn kvlens_push_anomalies(
+    collector: *const KvlensCollector,
+    count: u64,
+) -> KvlensResult {
     let body = |collector: &KvlensCollector| {
         collector.push(|feed| {
             feed.anomalies(count);
@@ -194,8 +202,16 @@ unsafe fn each<T: Prefixed>(
     }
     // SAFETY: as promised.
     let stride = unsafe { guard::size_of_struct(first) }?;
-    let wrong = || Failure::new(KVLENS_BAD_SIZE, "the elements of an array differ in struct_size, or are too many");
-    let count = usize::try_from(count).ok().filter(|count| *count <= guard::MAX_BYTES / stride).ok_or_else(wrong)?;
+    let wrong = || {
+        Failure::new(
+            KVLENS_BAD_SIZE,
+            "the elements of an array differ in struct_size, or are too many",
+        )
+    };
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|count| *count <= guard::MAX_BYTES / stride)
+        .ok_or_else(wrong)?;
     let at = |index: usize| first.cast::<u8>().wrapping_add(index * stride).cast::<T>();
     for index in 0..count {
         // SAFETY: within the array, as promised.

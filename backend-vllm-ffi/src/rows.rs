@@ -19,10 +19,16 @@ pub(crate) fn nanoseconds(seconds: f64) -> (Option<u64>, bool) {
         return (None, true);
     }
     let clamped = seconds.clamp(0.0, LONGEST_S);
-    (Some((clamped * 1e9).round() as u64), (clamped - seconds).abs() > 0.0)
+    (
+        Some((clamped * 1e9).round() as u64),
+        (clamped - seconds).abs() > 0.0,
+    )
 }
 
-#[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts of requests and blocks are small")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are floats; counts of requests and blocks are small"
+)]
 pub(crate) fn float(value: u64) -> f64 {
     value as f64
 }
@@ -51,7 +57,9 @@ pub(crate) fn step(step: &StepFigures, engine: &mut EngineState, now: u64, decod
     let told = step.step_time_s.and_then(|seconds| nanoseconds(seconds).0);
     let since_last = engine.busy.then(|| now.saturating_sub(engine.last_push_ns));
     let step_time = told.or(since_last);
-    let start = now.saturating_sub(step_time.unwrap_or(0)).max(engine.last_start_ns);
+    let start = now
+        .saturating_sub(step_time.unwrap_or(0))
+        .max(engine.last_start_ns);
     let row = StepRow {
         monotonic_ns: start,
         step: engine.steps,
@@ -127,7 +135,11 @@ fn per_output_token(request: &RequestFigures, time: &mut impl FnMut(Option<f64>)
         return Opt64::NONE;
     }
     let gaps = float(request.generation_tokens - 1);
-    time(request.time_per_output_token_s.or(request.decode_time_s.map(|decode| decode / gaps)))
+    time(
+        request
+            .time_per_output_token_s
+            .or(request.decode_time_s.map(|decode| decode / gaps)),
+    )
 }
 
 /// Makes a block's row; also how many values had to be clamped or left out.

@@ -80,7 +80,9 @@ fn parquet() -> Vec<String> {
 }
 
 fn all_tables() -> Vec<String> {
-    ["samples", "steps", "requests", "blocks"].map(str::to_owned).into()
+    ["samples", "steps", "requests", "blocks"]
+        .map(str::to_owned)
+        .into()
 }
 
 fn second() -> u64 {
@@ -116,14 +118,14 @@ impl Settings {
         Ok(settings)
     }
 
-    pub(crate) fn feed(&self) -> Result<FeedBuilder> {
+    pub(crate) fn feed(&self) -> FeedBuilder {
         let queues = self.queues.map_or_else(QueueSizes::default, |queues| QueueSizes {
             steps: queues.steps.min(1 << 22),
             requests: queues.requests.min(1 << 22),
             blocks: queues.blocks.min(1 << 22),
         });
         // The clock is the collector's, which `start` makes.
-        Ok(FeedBuilder::new(self.source_info(), SystemClock::new()).queues(queues))
+        FeedBuilder::new(self.source_info(), SystemClock::new()).queues(queues)
     }
 
     /// Begins the run.
@@ -156,7 +158,10 @@ impl Settings {
             collector = match format.as_str() {
                 "csv" => collector.exporter(CsvExporter::create(&self.out, CsvOptions::default())),
                 "arrow" => collector.exporter(ArrowExporter::create(&self.out, ArrowOptions::default())),
-                _ => collector.exporter(ParquetExporter::create(&self.out, ParquetOptions::default().with_threads(1))),
+                _ => collector.exporter(ParquetExporter::create(
+                    &self.out,
+                    ParquetOptions::default().with_threads(1),
+                )),
             };
         }
         let fault = self.fault()?;
@@ -209,8 +214,11 @@ impl Settings {
     }
 
     fn fault(&self) -> Result<u32> {
-        let Some(name) = &self.inject_fault else { return Ok(0) };
-        let mend = "use `source_panic`, `push_panic`, `exporter_panic` or `exporter_stall`, and only in tests";
+        let Some(name) = &self.inject_fault else {
+            return Ok(0);
+        };
+        let mend =
+            "use `source_panic`, `push_panic`, `exporter_panic` or `exporter_stall`, and only in tests";
         fault::from_name(name).ok_or_else(|| setting("inject_fault", name, mend))
     }
 }

@@ -55,7 +55,9 @@ pub(crate) fn name(code: KvlensResult) -> &'static str {
         KVLENS_NOT_STARTED => "not started; call kvlens_start first",
         KVLENS_ALREADY_STARTED => "started already",
         KVLENS_CLOSED => "closed already",
-        KVLENS_FORKED => "this process was forked from the one that opened the collector; open a new one here",
+        KVLENS_FORKED => {
+            "this process was forked from the one that opened the collector; open a new one here"
+        }
         KVLENS_BUSY => "another thread is pushing",
         KVLENS_PANIC => "a panic was caught; the collector takes nothing more",
         KVLENS_TIMEOUT => "not finished in time",
@@ -98,9 +100,9 @@ impl From<crate::Error> for Failure {
             crate::Error::Output { .. } | crate::Error::Core(Core::Export { .. }) => KVLENS_OUTPUT,
             crate::Error::TooManyMetrics { .. } => KVLENS_LIMIT,
             crate::Error::UnknownMetric { .. } => KVLENS_UNKNOWN_METRIC,
-            crate::Error::Core(Core::MetricName { .. } | Core::MetricConflict { .. } | Core::MetricKind { .. }) => {
-                KVLENS_BAD_VALUE
-            }
+            crate::Error::Core(
+                Core::MetricName { .. } | Core::MetricConflict { .. } | Core::MetricKind { .. },
+            ) => KVLENS_BAD_VALUE,
             crate::Error::Core(Core::Thread { .. }) => KVLENS_SYSTEM,
             _ => KVLENS_BAD_CONFIG,
         };

@@ -11,7 +11,13 @@ use kvlens_core::source::MetricId;
 use kvlens_core::{RunSchema, Value};
 use serde_json::{Map, Value as Json, json};
 
-const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)];
+const QUANTILES: [(&str, f64); 5] = [
+    ("p50", 0.5),
+    ("p75", 0.75),
+    ("p90", 0.9),
+    ("p95", 0.95),
+    ("p99", 0.99),
+];
 
 /// What is known now, without asking the collector.
 pub(crate) fn snapshot(feed: &Feed, problems: &[String], busy: u64) -> String {

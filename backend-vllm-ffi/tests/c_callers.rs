@@ -19,7 +19,11 @@ fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{out}\n{err}",
+        output.status
+    );
     out
 }
 
@@ -31,7 +35,14 @@ fn run(source: &Path, dir: &Path, arguments: &[&str]) -> Option<String> {
     let rpath = format!("-Wl,-rpath,{}", lib.display());
     succeed(
         Command::new(cc)
-            .args(["-std=c99", "-D_DEFAULT_SOURCE", "-Wall", "-Wextra", "-Werror", "-g"])
+            .args([
+                "-std=c99",
+                "-D_DEFAULT_SOURCE",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-g",
+            ])
             .args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
             .arg("-I")
             .arg(root().join("include"))
@@ -47,13 +58,30 @@ fn run(source: &Path, dir: &Path, arguments: &[&str]) -> Option<String> {
 #[test]
 fn the_header_is_c99_and_cpp17() {
     let dir = tempfile::tempdir().unwrap();
-    for (compiler_name, standard, file) in [("cc", "-std=c99", "header.c"), ("c++", "-std=c++17", "header.cpp")] {
-        let Some(cc) = compiler(compiler_name) else { continue };
+    for (compiler_name, standard, file) in [
+        ("cc", "-std=c99", "header.c"),
+        ("c++", "-std=c++17", "header.cpp"),
+    ] {
+        let Some(cc) = compiler(compiler_name) else {
+            continue;
+        };
         let source = dir.path().join(file);
-        std::fs::write(&source, "#include \"kvlens.h\"\nint main(void) { return kvlens_version() == 0; }\n").unwrap();
+        std::fs::write(
+            &source,
+            "#include \"kvlens.h\"\nint main(void) { return kvlens_version() == 0; }\n",
+        )
+        .unwrap();
         succeed(
             Command::new(cc)
-                .args([standard, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"])
+                .args([
+                    standard,
+                    "-pedantic",
+                    "-Wall",
+                    "-Wextra",
+                    "-Werror",
+                    "-fsyntax-only",
+                    "-I",
+                ])
                 .arg(root().join("include"))
                 .arg(source),
         );
@@ -67,6 +95,107 @@ macro_rules! layout {
     };
 }
 
+fn step_layout(source: &mut String) {
+    layout!(
+        source,
+        KvlensStep,
+        "kvlens_step",
+        [
+            struct_size,
+            origin,
+            known,
+            engine_index,
+            flags,
+            time_to_first_token_s,
+            time_to_first_token_count,
+            inter_token_latency_s,
+            inter_token_latency_count,
+            requests_running,
+            requests_waiting,
+            kv_cache_usage,
+            kv_blocks_total,
+            generation_tokens,
+            prompt_tokens,
+            preemptions,
+            requests_deferred,
+            prefix_cache_queries,
+            prefix_cache_hits,
+            requests_admitted,
+            cached_prompt_tokens,
+            computed_prompt_tokens,
+            prefix_cache_queries_preempted,
+            prefix_cache_hits_preempted,
+            requests_swapped,
+            kv_blocks_used,
+            kv_blocks_cached,
+            kv_blocks_free,
+            external_prefix_cache_queries,
+            external_prefix_cache_hits,
+            spec_decode_drafts,
+            spec_decode_draft_tokens,
+            spec_decode_accepted_tokens,
+            prefill_requests,
+            prefill_tokens,
+            decode_tokens,
+            step_time_s,
+            prefix_cache_hit_rate,
+        ]
+    );
+}
+
+fn request_layout(source: &mut String) {
+    layout!(
+        source,
+        KvlensRequest,
+        "kvlens_request",
+        [
+            struct_size,
+            finish_reason,
+            known,
+            engine_index,
+            reserved,
+            request_id,
+            prompt_tokens,
+            generation_tokens,
+            cached_prompt_tokens,
+            external_cached_tokens,
+            max_tokens,
+            preemptions,
+            priority,
+            time_to_first_token_s,
+            time_per_output_token_s,
+            e2e_latency_s,
+            queue_time_s,
+            prefill_time_s,
+            decode_time_s,
+            inter_token_latency_max_s,
+        ]
+    );
+}
+
+fn block_layout(source: &mut String) {
+    layout!(
+        source,
+        KvlensBlock,
+        "kvlens_block",
+        [
+            struct_size,
+            end,
+            known,
+            engine_index,
+            sample_every,
+            reuse_gap_s,
+            reuse_gap_count,
+            block,
+            prefix_hash,
+            tokens,
+            reuse_count,
+            lifetime_s,
+            idle_s,
+        ]
+    );
+}
+
 /// The C compiler agrees with the Rust compiler on every field.
 #[test]
 fn the_layouts_agree() {
@@ -75,31 +204,19 @@ fn the_layouts_agree() {
         "#include <stddef.h>\n#include \"kvlens.h\"\n#define JOIN(a, b) a##b\n#define NAME(line) JOIN(check, line)\n\
          #define SAME(a, b) typedef char NAME(__LINE__)[(a) == (b) ? 1 : -1]\n",
     );
-    layout!(source, KvlensStep, "kvlens_step", [
-        struct_size, origin, known, engine_index, flags, time_to_first_token_s, time_to_first_token_count,
-        inter_token_latency_s, inter_token_latency_count, requests_running, requests_waiting, kv_cache_usage,
-        kv_blocks_total, generation_tokens, prompt_tokens, preemptions, requests_deferred, prefix_cache_queries,
-        prefix_cache_hits, requests_admitted, cached_prompt_tokens, computed_prompt_tokens,
-        prefix_cache_queries_preempted, prefix_cache_hits_preempted, requests_swapped, kv_blocks_used,
-        kv_blocks_cached, kv_blocks_free, external_prefix_cache_queries, external_prefix_cache_hits,
-        spec_decode_drafts, spec_decode_draft_tokens, spec_decode_accepted_tokens, prefill_requests, prefill_tokens,
-        decode_tokens, step_time_s, prefix_cache_hit_rate,
-    ]);
-    layout!(source, KvlensRequest, "kvlens_request", [
-        struct_size, finish_reason, known, engine_index, reserved, request_id, prompt_tokens, generation_tokens,
-        cached_prompt_tokens, external_cached_tokens, max_tokens, preemptions, priority, time_to_first_token_s,
-        time_per_output_token_s, e2e_latency_s, queue_time_s, prefill_time_s, decode_time_s,
-        inter_token_latency_max_s,
-    ]);
-    layout!(source, KvlensBlock, "kvlens_block", [
-        struct_size, end, known, engine_index, sample_every, reuse_gap_s, reuse_gap_count, block, prefix_hash, tokens,
-        reuse_count, lifetime_s, idle_s,
-    ]);
+    step_layout(&mut source);
+    request_layout(&mut source);
+    block_layout(&mut source);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("layout.c");
     std::fs::write(&path, source).unwrap();
     let include = root().join("include");
-    succeed(Command::new(cc).args(["-std=c99", "-fsyntax-only", "-I"]).arg(include).arg(path));
+    succeed(
+        Command::new(cc)
+            .args(["-std=c99", "-fsyntax-only", "-I"])
+            .arg(include)
+            .arg(path),
+    );
 }
 
 #[test]
@@ -107,7 +224,9 @@ fn the_example_records_what_it_pushed() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("runs");
     let source = root().join("examples/c/engine.c");
-    let Some(said) = run(&source, dir.path(), &[out.to_str().unwrap()]) else { return };
+    let Some(said) = run(&source, dir.path(), &[out.to_str().unwrap()]) else {
+        return;
+    };
     assert!(said.ends_with("ok\n"), "{said}");
     let run: PathBuf = out.join("run_id=c-example");
     let requests = std::fs::read_to_string(run.join("requests.csv")).unwrap();
@@ -115,13 +234,19 @@ fn the_example_records_what_it_pushed() {
     assert!(requests.contains("request-39"));
     assert!(run.join("steps/part-00000.parquet").is_file());
     let manifest = std::fs::read_to_string(run.join("run.json")).unwrap();
-    assert!(manifest.contains("tiny-c-engine") && manifest.contains("\"clean_stop\": true"), "{manifest}");
+    assert!(
+        manifest.contains("tiny-c-engine") && manifest.contains("\"clean_stop\": true"),
+        "{manifest}"
+    );
 }
 
 #[test]
 fn mistakes_are_survived() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("runs");
-    let config = format!(r#"{{"out":{:?},"run_id":"edges","interval_ms":5}}"#, out.to_str().unwrap());
+    let config = format!(
+        r#"{{"out":{:?},"run_id":"edges","interval_ms":5}}"#,
+        out.to_str().unwrap()
+    );
     run(&root().join("tests/c/edges.c"), dir.path(), &[&config]);
 }

@@ -1,19 +1,31 @@
 //! Both sources keep the contract of a source.
 
 use kvlens_core::conformance::check_source;
-use kvlens_core::{MetricDesc, Kind, SourceInfo, SystemClock, Unit};
+use kvlens_core::{Kind, MetricDesc, SourceInfo, SystemClock, Unit};
 use kvlens_vllm_ffi::prometheus::PrometheusSource;
 use kvlens_vllm_ffi::{BlockFigures, FeedBuilder, Origin, RequestFigures, StepFigures};
 
 #[test]
 fn vllm_source() {
     let mut builder = FeedBuilder::new(SourceInfo::new("engine-0", "vllm"), SystemClock::new());
-    let own = builder.declare(MetricDesc::new("my_own", Kind::Gauge, Unit::None, "Mine.")).unwrap();
+    let own = builder
+        .declare(MetricDesc::new("my_own", Kind::Gauge, Unit::None, "Mine."))
+        .unwrap();
     let (mut feed, source) = builder.build().unwrap();
     feed.set_gauge(own, 4.5).unwrap();
     for engine_index in [0, 1, u32::MAX] {
-        feed.request(&RequestFigures { request_id: "a".into(), engine_index, ..RequestFigures::default() });
-        feed.block(&BlockFigures { lifetime_s: 0.1, ..BlockFigures::default() }, &[0.01, 0.02]);
+        feed.request(&RequestFigures {
+            request_id: "a".into(),
+            engine_index,
+            ..RequestFigures::default()
+        });
+        feed.block(
+            &BlockFigures {
+                lifetime_s: 0.1,
+                ..BlockFigures::default()
+            },
+            &[0.01, 0.02],
+        );
         for _ in 0..100 {
             let step = StepFigures {
                 origin: Origin::StatLogger,
@@ -45,5 +57,8 @@ fn prometheus_source() {
              vllm:time_to_first_token_seconds_bucket{{le=\"+Inf\"}} {round}\n"
         ))
     };
-    check_source(PrometheusSource::from_fn(SourceInfo::new("server", "vllm"), page), 6);
+    check_source(
+        PrometheusSource::from_fn(SourceInfo::new("server", "vllm"), page),
+        6,
+    );
 }

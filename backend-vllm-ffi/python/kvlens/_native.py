@@ -286,10 +286,11 @@ class Collector:
         return more or text
 
     def __del__(self) -> None:
-        # In a forked child the memory is the parent's; at exit the module may be half gone.
-        handle, self.handle = getattr(self, "handle", None), ctypes.c_void_p()
-        if handle and getattr(self, "_pid", None) == os.getpid():
-            try:
+        # In a forked child the memory is the parent's; at exit this module, and ctypes, may be half gone.
+        try:
+            handle = self.handle
+            if handle and self._pid == os.getpid():
+                self.handle = None
                 self._library.blocking.kvlens_free(handle)
-            except Exception:
-                pass
+        except Exception:
+            pass

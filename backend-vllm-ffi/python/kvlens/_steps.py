@@ -266,8 +266,8 @@ class V1Reader:
             first = get(iteration, "time_to_first_tokens_iter", ())
             latencies = get(iteration, self.latencies, ())
         elif scheduler is not None:
-            # A message without outputs: nothing was generated.
-            fields["generation_tokens"] = fields["prompt_tokens"] = 0
+            # A message without outputs: vLLM counts nothing for it.
+            fields["generation_tokens"] = fields["prompt_tokens"] = fields["preemptions"] = 0
         return pusher.step(fields, first, latencies)
 
     def _prefix(self, fields: Dict[str, Any], prefix: Any) -> None:

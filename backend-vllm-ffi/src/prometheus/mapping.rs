@@ -5,17 +5,36 @@ use kvlens_core::{Kind, MetricDesc, catalog};
 
 /// Older names: the newer one, if a page can have both, and the metric.
 static OLDER: &[(&str, Option<&str>, &MetricDesc)] = &[
-    ("gpu_cache_usage_perc", Some("kv_cache_usage_perc"), &catalog::KV_CACHE_USAGE),
-    ("gpu_prefix_cache_queries", Some("prefix_cache_queries"), &catalog::PREFIX_CACHE_QUERIES),
-    ("gpu_prefix_cache_hits", Some("prefix_cache_hits"), &catalog::PREFIX_CACHE_HITS),
+    (
+        "gpu_cache_usage_perc",
+        Some("kv_cache_usage_perc"),
+        &catalog::KV_CACHE_USAGE,
+    ),
+    (
+        "gpu_prefix_cache_queries",
+        Some("prefix_cache_queries"),
+        &catalog::PREFIX_CACHE_QUERIES,
+    ),
+    (
+        "gpu_prefix_cache_hits",
+        Some("prefix_cache_hits"),
+        &catalog::PREFIX_CACHE_HITS,
+    ),
     ("num_requests_swapped", None, &catalog::REQUESTS_SWAPPED),
     // Up to 0.14 these are the times between two outputs, not a request's mean.
-    ("time_per_output_token_seconds", Some("inter_token_latency_seconds"), &catalog::INTER_TOKEN_LATENCY),
+    (
+        "time_per_output_token_seconds",
+        Some("inter_token_latency_seconds"),
+        &catalog::INTER_TOKEN_LATENCY,
+    ),
 ];
 
 /// The name that took an older one's place.
 pub(super) fn newer_name(family: &str) -> Option<&'static str> {
-    OLDER.iter().find(|(name, ..)| *name == family).and_then(|(_, newer, _)| *newer)
+    OLDER
+        .iter()
+        .find(|(name, ..)| *name == family)
+        .and_then(|(_, newer, _)| *newer)
 }
 
 /// Finds the metric that a line is a sample of; `family` is the name without prefix and suffix.
@@ -45,7 +64,9 @@ fn fits(name: &str, family: &str, line: &Line<'_>) -> bool {
 
 /// The family's name: without vLLM's prefix, and without what the format appends to counters and histograms.
 pub(super) fn family(name: &str) -> Option<(&str, Part)> {
-    let name = name.strip_prefix("vllm:").or_else(|| name.strip_prefix("vllm_"))?;
+    let name = name
+        .strip_prefix("vllm:")
+        .or_else(|| name.strip_prefix("vllm_"))?;
     for (suffix, part) in [
         ("_bucket", Part::Bucket),
         ("_sum", Part::Sum),

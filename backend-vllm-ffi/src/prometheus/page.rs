@@ -40,7 +40,9 @@ impl Page {
     pub fn parse(text: &str) -> Self {
         let mut page = Self::default();
         let mut usage_seen = 0_u32;
-        let families: BTreeSet<&str> = lines(text).filter_map(|line| Some(family(line.name)?.0)).collect();
+        let families: BTreeSet<&str> = lines(text)
+            .filter_map(|line| Some(family(line.name)?.0))
+            .collect();
         for line in lines(text) {
             if line.name == "process_start_time_seconds" {
                 page.start = Some(line.value);
@@ -64,7 +66,9 @@ impl Page {
             self.take_config(line);
             return;
         }
-        let Some(metric) = metric_of(family, line) else { return };
+        let Some(metric) = metric_of(family, line) else {
+            return;
+        };
         if !part.is_of(metric.kind) {
             return;
         }
@@ -82,7 +86,9 @@ impl Page {
 
     /// The engine's configuration is in the labels. One block of V1's is the null block, which no request can have.
     fn take_config(&mut self, line: &Line<'_>) {
-        let blocks = line.label("num_gpu_blocks").and_then(|blocks| blocks.parse::<f64>().ok());
+        let blocks = line
+            .label("num_gpu_blocks")
+            .and_then(|blocks| blocks.parse::<f64>().ok());
         if let Some(blocks) = blocks {
             let null_block = f64::from(u8::from(line.label("engine").is_some()));
             *self.numbers.entry("kv_blocks_total").or_insert(0.0) += (blocks - null_block).max(0.0);
@@ -101,7 +107,9 @@ impl Page {
         reason = "checked to be positive; saturates"
     )]
     pub fn total(&self, metric: &MetricDesc) -> Option<u64> {
-        self.number(metric).filter(|total| *total >= 0.0).map(|total| total.round() as u64)
+        self.number(metric)
+            .filter(|total| *total >= 0.0)
+            .map(|total| total.round() as u64)
     }
 
     /// A histogram's values since the process behind the page started.
@@ -132,7 +140,11 @@ impl FixedValues {
             Part::Bucket => {
                 let bound = line.label("le").and_then(|bound| bound.parse::<f64>().ok());
                 if let Some(bound) = bound {
-                    let bound = if bound.is_finite() { in_unit(metric, bound) } else { u64::MAX };
+                    let bound = if bound.is_finite() {
+                        in_unit(metric, bound)
+                    } else {
+                        u64::MAX
+                    };
                     let bucket = self.buckets.entry(bound).or_insert(0);
                     *bucket = bucket.saturating_add(count);
                 }
@@ -180,7 +192,9 @@ fn in_unit(metric: &MetricDesc, value: f64) -> u64 {
         // Sums of seconds may exceed what a single latency can be.
         let whole_seconds = value.max(0.0).trunc();
         let rest = nanoseconds(value.max(0.0) - whole_seconds).0.unwrap_or(0);
-        whole(whole_seconds).saturating_mul(1_000_000_000).saturating_add(rest)
+        whole(whole_seconds)
+            .saturating_mul(1_000_000_000)
+            .saturating_add(rest)
     } else {
         whole(value)
     }

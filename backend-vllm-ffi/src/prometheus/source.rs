@@ -48,7 +48,9 @@ pub struct PrometheusSource {
 
 impl fmt::Debug for PrometheusSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrometheusSource").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("PrometheusSource")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,7 +59,10 @@ impl PrometheusSource {
     pub const TIMEOUT: Duration = Duration::from_secs(5);
 
     /// Reads pages that a function gives.
-    pub fn from_fn(info: SourceInfo, fetch: impl FnMut() -> Result<String, BoxError> + Send + 'static) -> Self {
+    pub fn from_fn(
+        info: SourceInfo,
+        fetch: impl FnMut() -> Result<String, BoxError> + Send + 'static,
+    ) -> Self {
         Self {
             info,
             metrics: standard().cloned().collect(),
@@ -119,7 +124,6 @@ impl PrometheusSource {
 }
 
 /// Whether two pages are of the same process, as far as they say.
-#[expect(clippy::float_cmp, reason = "the same text was parsed twice")]
 fn same_process(one: &Page, other: &Page) -> bool {
     one.start() == other.start()
 }

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn values_labels_and_oddities() {
-        let page = "a 1\nb{x=\"1,}\\\"\\\\\\n\", y=\"\"} +Inf 1700\n# HELP c d\n\nbroken{ 1\nnovalue\nd{} NaN\n";
+        let page =
+            "a 1\nb{x=\"1,}\\\"\\\\\\n\", y=\"\"} +Inf 1700\n# HELP c d\n\nbroken{ 1\nnovalue\nd{} NaN\n";
         let found: Vec<_> = lines(page).collect();
         assert_eq!(found.len(), 3);
         assert_eq!(found[1].label("x"), Some("1,}\"\\\n"));

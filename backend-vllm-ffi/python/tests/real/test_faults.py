@@ -35,14 +35,14 @@ def test_a_defect_of_the_recorder(run, runs, fault):
 
 
 def test_disk_full(run, runs):
-    # Files can't grow beyond 40 kB: what a write to a full disk looks like.
+    # Files can't grow beyond 8 kB: what a write to a full disk looks like.
     script = run("""
         import kvlens, resource, signal
         from vllm import LLM
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         llm = LLM(**BASE)
         run = kvlens.attach(llm, out=os.environ["RUNS"], interval=0.05, formats=["csv"])
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, resource.RLIM_INFINITY))
         outputs = []
         for _ in range(3):
             outputs += llm.generate(PROMPTS, sampling(60), use_tqdm=False)
