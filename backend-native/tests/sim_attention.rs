@@ -2,18 +2,18 @@
 
 use kvlens_native::device::sim::{DecodeShape, GpuSpec, attention_decode_time};
 
-/// Sequences, longest context, microseconds: FlashInfer's better kernel in a CUDA graph, 32 query and 8 key-value heads
-/// of 128 in 16 bits, pages of 16, lengths uniform from half the longest to the longest.
+/// Sequences, longest context, microseconds: the `cuda` device's kernel in a CUDA graph (`docs/gpu.md`), 32 query and 8
+/// key-value heads of 128 in 16 bits, blocks of 16, lengths uniform from half the longest to the longest.
 const MEASURED: [(u64, u64, f64); 9] = [
-    (1, 1_024, 8.5),
-    (1, 8_192, 20.5),
-    (1, 65_536, 104.4),
-    (16, 1_024, 28.1),
-    (16, 8_192, 145.1),
-    (64, 1_024, 81.6),
-    (64, 4_096, 286.1),
-    (256, 1_024, 284.4),
-    (256, 2_048, 552.8),
+    (1, 1_024, 6.5),
+    (1, 8_192, 18.8),
+    (1, 65_536, 97.1),
+    (16, 1_024, 25.3),
+    (16, 8_192, 146.4),
+    (64, 1_024, 77.0),
+    (64, 4_096, 283.8),
+    (256, 1_024, 285.7),
+    (256, 2_048, 551.2),
 ];
 
 /// The bound that `docs/sim.md` states.

@@ -3,7 +3,7 @@
 //! Decode attention does two operations for each byte it reads per query head of a group, far below what a GPU needs to
 //! be busy computing: its time is that of its bytes. Three things come on top, each visible in measurements
 //! (`docs/sim.md` has the table that the constants come from):
-//! - a latency that no size makes smaller: launch, first accesses, the second pass that joins partial results;
+//! - a latency that no size makes smaller: launch, first accesses, the joining of partial results;
 //! - the part of the stated bandwidth that reads reach at best;
 //! - the end of the kernel, when processors run out of work at different moments. What is lost there grows with the
 //!   piece of work that one processor holds, and stops growing at the largest piece a kernel cuts.
@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::GpuSpec;
 
 /// Launch, first accesses and the joining of partial results, in nanoseconds.
-pub const ATTENTION_LATENCY_NS: f64 = 6_500.0;
+pub const ATTENTION_LATENCY_NS: f64 = 4_600.0;
 /// The part of the stated memory bandwidth that large reads reach.
 pub const READ_EFFICIENCY: f64 = 0.90;
 /// What the end of a kernel costs at most, in bytes that each processor could have read.
