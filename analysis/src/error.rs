@@ -100,6 +100,12 @@ pub enum AnalysisError {
         #[source]
         damage: Damage,
     },
+    /// A file of a run that is being written was there when the run was opened and has been replaced since.
+    #[error("`{}` was replaced while the run was read: it is still being written; open the run again", path.display())]
+    MovedOn {
+        /// The file.
+        path: PathBuf,
+    },
     /// A run has no such request.
     #[error("run `{run_id}` has no request `{request_id}` among its finished ones")]
     UnknownRequest {
@@ -169,6 +175,15 @@ pub struct Damage {
     /// What the format's reader said.
     #[source]
     pub cause: DamageCause,
+}
+
+impl Damage {
+    /// Whether it is a file of a part under construction that is no longer there: its rows are in another one now.
+    pub(crate) fn is_gone(&self) -> bool {
+        let name = self.path.file_name().map(|name| name.to_string_lossy());
+        let draft = name.is_some_and(|name| name.starts_with('_'));
+        draft && matches!(&self.cause, DamageCause::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 fn place(row_group: Option<usize>) -> String {

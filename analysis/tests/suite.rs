@@ -1,5 +1,12 @@
 //! What the crate promises, one file per promise, in one binary.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "runs are made up from small numbers"
+)]
+
 #[path = "suite/bad_input.rs"]
 mod bad_input;
 #[path = "suite/comparison.rs"]

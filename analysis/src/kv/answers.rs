@@ -81,10 +81,10 @@ pub struct Residency {
 pub fn answers(run: &Run, shards: ShardsOptions, options: ScanOptions) -> Result<KvAnswers> {
     let overview = Overview::read(run, options)?;
     let summary = overview.summary();
-    let curve = match run.has(TableName::Accesses) {
-        true => Some(access_curve(run, None, shards, options)?),
-        false => None,
-    };
+    let asked = run.has(TableName::Accesses);
+    let curve = asked
+        .then(|| access_curve(run, None, shards, options))
+        .transpose()?;
     let blocks_total = summary.blocks.map(|blocks| blocks.total);
     let lives = overview.lives();
     let residency = lives.map(|lives| {

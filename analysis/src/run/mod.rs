@@ -97,6 +97,28 @@ impl Run {
         })
     }
 
+    /// Opens a run that may still be written and asks it something, again from the start where the writer replaced a
+    /// file meanwhile.
+    ///
+    /// # Errors
+    /// What opening or asking gives; [`AnalysisError::MovedOn`] after three attempts.
+    ///
+    /// ```no_run
+    /// use kvlens_analysis::{Run, ScanOptions, summary::summary};
+    /// let now = Run::ask("runs/run_id=live", |run| summary(run, ScanOptions::default()))?;
+    /// # Ok::<(), kvlens_analysis::AnalysisError>(())
+    /// ```
+    pub fn ask<T>(path: impl AsRef<Path>, question: impl Fn(&Self) -> Result<T>) -> Result<T> {
+        const RETRIES: usize = 2;
+        for _ in 0..RETRIES {
+            match Self::open(&path).and_then(|run| question(&run)) {
+                Err(AnalysisError::MovedOn { .. }) => {}
+                answer => return answer,
+            }
+        }
+        question(&Self::open(&path)?)
+    }
+
     /// The run's identifier.
     pub fn id(&self) -> &str {
         &self.manifest.run_id

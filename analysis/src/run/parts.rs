@@ -30,8 +30,9 @@ pub struct Part {
 pub(crate) enum PartKind {
     /// A Parquet file with its footer.
     Parquet,
-    /// A Parquet file that is being written; its footer is in the file given.
-    OpenParquet(PathBuf),
+    /// A Parquet file that is being written; its footer is in the file given. It had this many whole row groups when
+    /// the run was opened: the rows of later ones are in a stream that is listed too.
+    OpenParquet(PathBuf, u32),
     /// An Arrow IPC file or stream; the first bytes tell which.
     Ipc,
     /// An Arrow IPC stream that may end anywhere.
@@ -147,7 +148,10 @@ fn assemble(names: &[(u32, Name, PathBuf)]) -> Vec<Part> {
         match name {
             Name::Part | Name::Tail => parts.push(part(PartKind::Parquet, path)),
             Name::Open => {
-                parts.extend(footer.map(|footer| part(PartKind::OpenParquet(footer.clone()), path)))
+                parts.extend(footer.map(|footer| {
+                    let groups = super::OpenPart::row_groups(footer);
+                    part(PartKind::OpenParquet(footer.clone(), groups), path)
+                }));
             }
             Name::Stream(group) => {
                 // A recovery that was cut short has these rows in a tail already.

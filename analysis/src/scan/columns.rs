@@ -324,6 +324,10 @@ impl<'a> Strings<'a> {
     }
 
     /// The text that all rows have, if they have the same.
+    #[expect(
+        clippy::option_option,
+        reason = "whether all rows agree, and on what, which can be nothing"
+    )]
     pub(crate) fn constant(self, rows: usize) -> Option<Option<&'a str>> {
         match self {
             Self::Missing => Some(None),

@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, Schema};
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek, SeekFrom};
+use std::io::{self, BufReader, Read as _, Seek, SeekFrom};
 use std::path::Path;
 
 /// How an IPC file, rather than a stream, begins.
@@ -24,12 +24,18 @@ pub(super) fn read(path: &Path, torn: bool, scan: &Scan<'_>, each: &mut Each<'_>
         Err(cause) => return Ok(Err(cause)),
     };
     if is_file && !torn {
-        return match FileReader::try_new(BufReader::new(reopen(path)?), None) {
+        let opened = File::open(path).map_err(DamageCause::from);
+        let reader = opened.and_then(|file| Ok(FileReader::try_new(BufReader::new(file), None)?));
+        return match reader {
             Ok(reader) => batches(reader, false, scan, each),
-            Err(cause) => Ok(Err(cause.into())),
+            Err(cause) => Ok(Err(cause)),
         };
     }
-    match StreamReader::try_new(BufReader::new(after_magic(path, is_file)?), None) {
+    let file = match after_magic(path, is_file) {
+        Ok(file) => file,
+        Err(cause) => return Ok(Err(cause.into())),
+    };
+    match StreamReader::try_new(BufReader::new(file), None) {
         Ok(reader) => batches(reader, torn, scan, each),
         // Not even the schema was flushed: no rows.
         Err(_) if torn => Ok(Ok(())),
@@ -45,22 +51,15 @@ fn begins_as_file(path: &Path) -> Result<bool, DamageCause> {
     Ok(head == FILE_MAGIC)
 }
 
-fn reopen(path: &Path) -> crate::Result<File> {
-    File::open(path).map_err(|e| crate::AnalysisError::io("read", path, e))
-}
-
 /// A file without its footer is a stream behind its magic, which is padded up to the first message.
-fn after_magic(path: &Path, is_file: bool) -> crate::Result<File> {
-    let io = |e| crate::AnalysisError::io("read", path, e);
-    let mut file = reopen(path)?;
+fn after_magic(path: &Path, is_file: bool) -> io::Result<File> {
+    let mut file = File::open(path)?;
     let mut head = Vec::new();
     if is_file {
-        let looked_at = file.by_ref().take(LONGEST_HEAD).read_to_end(&mut head);
-        looked_at.map_err(io)?;
+        file.by_ref().take(LONGEST_HEAD).read_to_end(&mut head)?;
     }
     let start = head.iter().position(|byte| *byte == CONTINUATION);
-    let start = start.unwrap_or(head.len());
-    file.seek(SeekFrom::Start(start as u64)).map_err(io)?;
+    file.seek(SeekFrom::Start(start.unwrap_or(head.len()) as u64))?;
     Ok(file)
 }
 

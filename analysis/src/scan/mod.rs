@@ -210,6 +210,9 @@ impl<'a> Scan<'a> {
     }
 
     fn passable(&self, damage: Damage) -> Result<Damage> {
+        if damage.is_gone() {
+            return Err(AnalysisError::MovedOn { path: damage.path });
+        }
         if self.options.skip_damaged {
             Ok(damage)
         } else {

@@ -36,17 +36,17 @@ impl Unit {
             path: part.path.clone(),
             kind,
         };
-        let groups = |metadata: ArrowReaderMetadata| {
-            let count = metadata.metadata().num_row_groups();
+        let groups = |metadata: ArrowReaderMetadata, most: usize| {
+            let count = metadata.metadata().num_row_groups().min(most);
             (0..count)
                 .map(|at| unit(UnitKind::RowGroup(metadata.clone(), at)))
                 .collect()
         };
         let found = guarded(|| match &part.kind {
-            PartKind::Parquet => parquet::metadata(&part.path).map(groups),
-            PartKind::OpenParquet(footer) => OpenPart::read(footer)
+            PartKind::Parquet => parquet::metadata(&part.path).map(|metadata| groups(metadata, usize::MAX)),
+            PartKind::OpenParquet(footer, known) => OpenPart::read(footer)
                 .and_then(|open| parquet::open_metadata(&open))
-                .map(groups),
+                .map(|metadata| groups(metadata, *known as usize)),
             PartKind::Ipc => Ok(vec![unit(UnitKind::Ipc(false))]),
             PartKind::OpenIpc => Ok(vec![unit(UnitKind::Ipc(true))]),
             PartKind::Csv => Ok(vec![unit(UnitKind::Csv(false))]),

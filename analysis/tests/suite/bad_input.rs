@@ -89,7 +89,10 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     out
 }
 
-fn originals() -> Vec<(String, Vec<(PathBuf, Vec<u8>)>)> {
+/// A run's name, and its files with their paths in it.
+type Original = (String, Vec<(PathBuf, Vec<u8>)>);
+
+fn originals() -> Vec<Original> {
     let out = tempfile::tempdir().unwrap();
     let mut made = healthy(60, 1);
     made.samples = (0..5)
@@ -125,7 +128,7 @@ proptest! {
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
         cut in prop::option::of(any::<prop::sample::Index>()),
     ) {
-        static ORIGINALS: OnceLock<Vec<(String, Vec<(PathBuf, Vec<u8>)>)>> = OnceLock::new();
+        static ORIGINALS: OnceLock<Vec<Original>> = OnceLock::new();
         let originals = ORIGINALS.get_or_init(originals);
         let (name, contents) = &originals[run.index(originals.len())];
         let out = tempfile::tempdir().unwrap();

@@ -110,6 +110,22 @@ fn a_torn_stream_gives_what_comes_before_the_tear() {
 }
 
 #[test]
+fn a_run_that_moved_on_is_opened_again() {
+    let out = tempfile::tempdir().unwrap();
+    let dir = made::killed(out.path(), "live", &healthy(1_300, 9));
+    let opened = Run::open(&dir).unwrap();
+    kvlens_parquet::recover(&dir).unwrap();
+    let count = |run: &Run| -> Result<u64, AnalysisError> {
+        let scan = run
+            .scan(Table::Steps)?
+            .options(ScanOptions::default().with_skip_damaged(true));
+        Ok(scan.fold(|| (), |(), _| Ok(()), |(), ()| ())?.rows)
+    };
+    assert!(matches!(count(&opened), Err(AnalysisError::MovedOn { .. })));
+    assert_eq!(Run::ask(&dir, count).unwrap(), 1_300);
+}
+
+#[test]
 fn a_damaged_part_is_named_and_skipped_on_request() {
     let out = tempfile::tempdir().unwrap();
     let dir = made::parquet(out.path(), "damaged", &healthy(4_000, 4));
