@@ -176,14 +176,25 @@ impl Plan {
             };
             builder = builder.set_column_compression(path.clone(), compression);
             builder = match column.encoding {
-                None => builder.set_column_dictionary_enabled(path.clone(), true),
-                Some(encoding) => builder.set_column_encoding(path.clone(), encoding),
+                Some(encoding) if !is_dictionary(schema, path) => {
+                    builder.set_column_encoding(path.clone(), encoding)
+                }
+                _ => builder.set_column_dictionary_enabled(path.clone(), true),
             };
         }
         let mut properties = builder.build();
         add_encoded_arrow_schema_to_metadata(schema, &mut properties);
         Ok(properties)
     }
+}
+
+/// Whether readers make a dictionary of a column, as the Arrow schema in the file tells them to: Arrow C++ (pyarrow) can do
+/// that from dictionary pages and plain ones only.
+fn is_dictionary(schema: &arrow_schema::Schema, path: &ColumnPath) -> bool {
+    let [name] = path.parts() else { return false };
+    schema
+        .field_with_name(name)
+        .is_ok_and(|field| matches!(field.data_type(), arrow_schema::DataType::Dictionary(..)))
 }
 
 /// Picks the smallest way, with `look_ups` bytes on top of a dictionary.
