@@ -5,7 +5,8 @@
     python analysis/bench/summary.py build/bench-run/run_id=benchmark --binary target/release/examples/summary
 
 Needs duckdb and polars (`pip install duckdb polars`). Each engine runs in a process of its own; times are of the query
-alone, with the page cache warm. Rounds alternate, so that another job on the machine meets every engine.
+alone, with the page cache warm. Rounds alternate, so that another job on the machine meets every engine; where one takes
+the cores away, CPU time still tells. The last two columns are our time over theirs.
 
 The figures: per table the totals of every count; extremes and time-weighted means of seven gauges; p50, p90, p99,
 p99.9 of the step time and of nine latencies; means of the gauges and sums of the counts in some 600 bins of time, from
@@ -47,8 +48,8 @@ def duckdb_queries(run, cheap):
     steps, requests = f"read_parquet('{run}/steps/*.parquet')", f"read_parquet('{run}/requests/*.parquet')"
     sums = ", ".join(f"sum({c}) AS sum_{c}" for c in COUNTERS)
     extremes = ", ".join(f"min({g}) AS min_{g}, max({g}) AS max_{g}" for g in GAUGES)
-    head = f"SELECT count(*) AS steps, {sums}, {extremes}, max(kv_blocks_total) AS blocks, min(timestamp) AS a, " \
-           f"max(timestamp) AS z, quantile_disc(step_time_ns, {QUANTILES}) AS q_step_time_ns"
+    head = f"SELECT count(*) AS steps, {sums}, {extremes}, max(kv_blocks_total) AS blocks, epoch_ns(min(timestamp)), " \
+           f"epoch_ns(max(timestamp)), quantile_disc(step_time_ns, {QUANTILES}) AS q_step_time_ns"
     weighted = ", ".join(f"sum({g}::DOUBLE * w) / sum(w) AS mean_{g}" for g in GAUGES)
     if cheap:
         yield f"{head}, {weighted.replace('w)', 'step_time_ns)')} FROM {steps}"
@@ -64,7 +65,7 @@ def duckdb_queries(run, cheap):
         f"quantile_disc({c}, {QUANTILES}) {kept} AS q_{c}, avg({c}) {kept} AS mean_{c}, max({c}) {kept} AS max_{c}"
         for c in LATENCIES
     )
-    yield f"SELECT count(*) AS requests, min(arrival), max(timestamp), {each}, " + \
+    yield f"SELECT count(*) AS requests, epoch_ns(min(arrival)), epoch_ns(max(timestamp)), {each}, " + \
           ", ".join(f"sum({c}) AS sum_{c}" for c in COUNTS) + f" FROM {requests}"
     yield f"SELECT finish_reason, count(*) AS n FROM {requests} GROUP BY finish_reason"
 
@@ -105,21 +106,19 @@ def run_polars(run, threads):
 
 
 def child(engine, run, threads):
+    __import__("polars" if engine == "polars" else "duckdb")
+    busy = time.process_time()
     seconds, figures = run_polars(run, threads) if engine == "polars" else run_duckdb(run, threads, "cheap" in engine)
+    busy = time.process_time() - busy
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "peak_mb": peak, "figures": figures}))
+    print(json.dumps({"seconds": seconds, "cpu": busy, "peak_mb": peak, "figures": figures}))
 
 
 def ours(binary, run, threads):
-    """The best of two in one process, as the others' interpreters are warm too."""
-    command = ["/usr/bin/time", "-f", "%M", binary, run, "--threads", str(threads), "--repeat", "1"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        peak = int(done.stderr.split()[-1]) / 1024
-    except FileNotFoundError:
-        done = subprocess.run(command[3:], capture_output=True, text=True, check=True)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return {"seconds": float(done.stdout.split()[0]), "peak_mb": peak}
+    command = ["/usr/bin/time", "-f", "%M %U %S", binary, run, "--threads", str(threads), "--repeat", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    peak, user, system = done.stderr.split()[-3:]
+    return {"seconds": float(done.stdout.split()[0]), "cpu": float(user) + float(system), "peak_mb": int(peak) / 1024}
 
 
 def main():
@@ -132,7 +131,7 @@ def main():
     args = parser.parse_args()
     if args.child:
         return child(args.child, args.run, args.threads[0])
-    print(f"{'':<14} {'threads':>7} {'median s':>9} {'min s':>7} {'peak MB':>8} {'ours / it':>9}")
+    print(f"{'':<14} {'threads':>7} {'median s':>9} {'min s':>7} {'CPU s':>7} {'peak MB':>8} {'wall':>6} {'CPU':>6}")
     for threads in args.threads:
         taken = {}
         for _ in range(args.rounds):
@@ -144,12 +143,13 @@ def main():
                 if done.returncode:
                     sys.exit(f"{engine}: {done.stderr}")
                 taken.setdefault(engine, []).append(json.loads(done.stdout))
-        own = statistics.median(found["seconds"] for found in taken["kvlens"])
+        own = taken["kvlens"]
+        middle = lambda found, what: statistics.median(one[what] for one in found)
         for engine, found in taken.items():
-            seconds = [one["seconds"] for one in found]
-            peak = max(one["peak_mb"] for one in found)
-            median = statistics.median(seconds)
-            print(f"{engine:<14} {threads:>7} {median:>9.3f} {min(seconds):>7.3f} {peak:>8.0f} {own / median:>9.2f}")
+            wall, cpu = middle(found, "seconds"), middle(found, "cpu")
+            fastest, peak = min(one["seconds"] for one in found), max(one["peak_mb"] for one in found)
+            ratios = f"{middle(own, 'seconds') / wall:>6.2f} {middle(own, 'cpu') / cpu:>6.2f}"
+            print(f"{engine:<14} {threads:>7} {wall:>9.3f} {fastest:>7.3f} {cpu:>7.3f} {peak:>8.0f} {ratios}")
 
 
 if __name__ == "__main__":

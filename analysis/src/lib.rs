@@ -1,6 +1,14 @@
 //! Reads a kvlens run back and answers questions about it.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "tests compute with small numbers"
+    )
+)]
 
 pub mod compare;
 pub mod error;

@@ -27,8 +27,9 @@ use load::{LATENCIES, Loaded};
 
 pub use condition::{Condition, Outcome};
 
-/// The chance that runs that don't differ are told to: over all metrics of a pair of runs.
-pub const FALSE_ALARMS: f64 = 0.05;
+/// The chance that runs that don't differ are told to, over all metrics of a pair of runs: a nominal level, low enough
+/// that latencies correlated in time, as a queue makes them, stay under 5 %.
+pub const FALSE_ALARMS: f64 = 0.01;
 /// A shift smaller than this is negligible, however sure.
 pub const NEGLIGIBLE: f64 = 0.01;
 /// The share of the requests that have to be in both runs for a comparison pair by pair.

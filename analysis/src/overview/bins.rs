@@ -127,14 +127,14 @@ impl Bins {
         for bins in &mut self.gauges {
             let mut merged = vec![GaugeBin::EMPTY; len];
             for (at, bin) in bins.iter().enumerate() {
-                merged[(at + odd) / 2].merge(bin);
+                merged[usize::midpoint(at, odd)].merge(bin);
             }
             *bins = merged;
         }
         for bins in &mut self.counters {
             let mut merged = vec![0; len];
             for (at, count) in bins.iter().enumerate() {
-                merged[(at + odd) / 2] += count;
+                merged[usize::midpoint(at, odd)] += count;
             }
             *bins = merged;
         }

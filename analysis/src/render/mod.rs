@@ -152,8 +152,7 @@ impl Document {
             }
             // Writing to a String can't fail.
             let _ = match block {
-                Block::Heading(text) => writeln!(out, "{text}"),
-                Block::Paragraph(text) => writeln!(out, "{text}"),
+                Block::Heading(text) | Block::Paragraph(text) => writeln!(out, "{text}"),
                 Block::List(items) => items.iter().try_for_each(|item| writeln!(out, "  - {item}")),
                 Block::Table(table) => {
                     table.text(&mut out);

@@ -88,7 +88,7 @@ impl Unit {
                     .metadata()
                     .row_groups()
                     .get(*group)
-                    .map(|group| group.num_rows());
+                    .map(::parquet::file::metadata::RowGroupMetaData::num_rows);
                 (Some(*group), rows.and_then(|rows| u64::try_from(rows).ok()))
             }
             _ => (None, None),

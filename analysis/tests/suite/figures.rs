@@ -101,10 +101,12 @@ fn series_add_up_to_the_totals() {
 
 #[test]
 fn histograms_of_samples_are_merged() {
-    let mut made = Made::default();
-    made.samples = (0..2_500)
-        .map(|second| sample(second, second * 3, &[1_000_000 + second, 9_000_000]))
-        .collect();
+    let made = Made {
+        samples: (0..2_500)
+            .map(|second| sample(second, second * 3, &[1_000_000 + second, 9_000_000]))
+            .collect(),
+        ..Made::default()
+    };
     opened(&made, |run| {
         let overview = Overview::read(run, ScanOptions::default()).unwrap();
         let found = overview.distribution("inter_token_latency_ns").unwrap();
@@ -133,10 +135,12 @@ fn histograms_of_samples_are_merged() {
 
 #[test]
 fn residency_counts_the_blocks_that_outlive_the_recording() {
-    let mut made = Made::default();
-    made.blocks = (1..=100)
-        .map(|at| life(at, BlockEnd::Evicted, at * 1_000_000))
-        .collect();
+    let mut made = Made {
+        blocks: (1..=100)
+            .map(|at| life(at, BlockEnd::Evicted, at * 1_000_000))
+            .collect(),
+        ..Made::default()
+    };
     made.blocks
         .extend((1..=100).map(|at| life(1_000 + at, BlockEnd::Censored, 200_000_000)));
     opened(&made, |run| {
