@@ -16,7 +16,9 @@ const FIRST_POSITIONS: usize = 1 << 16;
 /// ```
 /// use kvlens_analysis::kv::StackDistances;
 /// let mut stack = StackDistances::default();
-/// "abcab".bytes().for_each(|block| stack.access(u64::from(block)));
+/// for block in "abcab".bytes() {
+///     stack.access(u64::from(block));
+/// }
 /// // A cache of 3 blocks hits the second `a` and `b`; one of 2 hits nothing.
 /// assert_eq!((stack.hits(3), stack.hits(2), stack.accesses()), (2, 0, 5));
 /// ```
