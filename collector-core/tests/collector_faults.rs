@@ -105,7 +105,7 @@ fn a_hanging_source_is_left_behind_and_loses_nothing() {
     let memory = MemoryExporter::new();
     let (release, signal) = channel();
     let mut collector = CollectorBuilder::new(RunInfo::new("t"))
-        .source_timeout(Duration::from_millis(20))
+        .source_timeout(Duration::from_millis(250))
         .source(Told::new("slow", vec![Told1::Answer, Told1::WaitFor(signal)]))
         .source(Told::new("good", vec![]))
         .exporter(memory.clone())
@@ -131,7 +131,7 @@ fn a_hanging_source_is_left_behind_and_loses_nothing() {
         "the other source went on"
     );
     assert!(
-        report.problems[0].contains("source `slow` did not answer within 20ms"),
+        report.problems[0].contains("source `slow` did not answer within 250ms"),
         "{:?}",
         report.problems
     );
@@ -195,7 +195,7 @@ fn run(
     // Only a test of stalls is in a hurry; elsewhere a slow machine must not look like one.
     let stalls = matches!(&on_write, OnWrite::WaitFor(_)) && policy == RowPolicy::Wait;
     let stall_timeout = if stalls {
-        Duration::from_millis(50)
+        Duration::from_millis(400)
     } else {
         Duration::from_secs(60)
     };
@@ -284,7 +284,7 @@ fn a_stalled_exporter_is_given_up_and_the_others_are_whole() {
     assert_eq!(recorded(&good), (2_000, 20));
     let text = report.problems.join("\n");
     assert!(
-        text.contains("exporter `unruly` made no progress for 50ms and was given up"),
+        text.contains("exporter `unruly` made no progress for 400ms and was given up"),
         "{text}"
     );
     drop(never);
