@@ -69,7 +69,7 @@ impl Progress {
         ));
     }
 
-    /// Prints a line above the bar.
+    /// Takes the bar away.
     pub(super) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
