@@ -95,6 +95,9 @@ pub(crate) struct Live {
     steps_late: usize,
     engine_index: u32,
     totals: PoolTotals,
+    /// A time between tokens, and how many of this step were as long so far.
+    gap: u64,
+    gaps: u64,
 }
 
 /// When a step was.
@@ -150,6 +153,8 @@ impl Recording {
             steps_late: 0,
             engine_index: 0,
             totals: PoolTotals::default(),
+            gap: 0,
+            gaps: 0,
         };
         if tables.has(Table::Steps) {
             live.steps = recorder.steps(options.step_rows).with_overflow(overflow);
@@ -203,15 +208,27 @@ impl Recording {
 
 impl Live {
     /// Records the time of a request's first token, or between two.
+    ///
+    /// Nearly all requests of a step have had their last token in the same earlier step: equal gaps are recorded at once.
     #[inline]
     pub(crate) fn token(&mut self, arrival: u64, gap: Option<u64>, now: u64) {
         match gap {
-            Some(gap) => self.metrics.inter_token_latency.record(gap),
+            Some(gap) if gap == self.gap => self.gaps += 1,
+            Some(gap) => {
+                self.record_gaps();
+                (self.gap, self.gaps) = (gap, 1);
+            }
             None => self
                 .metrics
                 .time_to_first_token
                 .record(now.saturating_sub(arrival)),
         }
+    }
+
+    #[inline]
+    fn record_gaps(&mut self) {
+        let gaps = std::mem::take(&mut self.gaps);
+        self.metrics.inter_token_latency.record_n(self.gap, gaps);
     }
 
     /// Records a request that has ended.
@@ -223,6 +240,7 @@ impl Live {
 
     /// Records a step that is over: what the scheduler counted, and the lives that ended in it.
     pub(crate) fn step(&mut self, scheduler: &mut Scheduler, times: StepTimes, device: &[DeviceTime]) {
+        self.record_gaps();
         let totals = scheduler.pool.totals();
         let context = StepContext {
             times,

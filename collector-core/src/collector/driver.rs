@@ -220,9 +220,8 @@ impl Collector {
         let (rows, outlets) = (&mut self.rows, &mut self.outlets);
         for attached in &mut self.sources {
             attached.intake.take_rows(at_least, |batch| {
-                count(rows, &batch);
-                let batch = Arc::new(batch);
-                outlets.iter_mut().for_each(|outlet| outlet.offer_rows(&batch));
+                count(rows, batch);
+                outlets.iter_mut().for_each(|outlet| outlet.offer_rows(batch));
             });
         }
     }

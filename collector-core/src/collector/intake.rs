@@ -1,6 +1,7 @@
 //! Takes what one source hands over, puts it right, and shapes it into samples and batches.
 
 use super::sanity::{Sane, clamp_parts};
+use super::spares::Spares;
 use crate::catalog;
 use crate::histogram::{FixedHistogram, SparseHistogram};
 use crate::metric::{Kind, MetricDesc, Unit};
@@ -56,6 +57,8 @@ pub(super) struct Intake {
     pub(super) requests: Vec<RequestRow>,
     pub(super) blocks: Vec<BlockRow>,
     pub(super) accesses: Vec<AccessRow>,
+    /// By table.
+    spares: [Spares; Table::ALL.len()],
 }
 
 impl Intake {
@@ -88,6 +91,7 @@ impl Intake {
             requests: Vec::new(),
             blocks: Vec::new(),
             accesses: Vec::new(),
+            spares: Default::default(),
         }
     }
 
@@ -120,20 +124,30 @@ impl Intake {
     }
 
     /// Takes the rows of every table that has at least `at_least` of them, as batches.
-    pub(super) fn take_rows(&mut self, at_least: usize, mut each: impl FnMut(Batch)) {
-        let at_least = at_least.max(1);
-        if self.steps.len() >= at_least {
-            each(Batch::Steps(self.source, take(&mut self.steps)));
+    pub(super) fn take_rows(&mut self, at_least: usize, mut each: impl FnMut(&Arc<Batch>)) {
+        macro_rules! take {
+            ($rows:ident, $table:ident) => {
+                if self.$rows.len() >= at_least.max(1) {
+                    let spares = &mut self.spares[Table::$table as usize];
+                    let empty = match spares.reuse() {
+                        Some(Batch::$table(_, mut rows)) => {
+                            rows.clear();
+                            rows
+                        }
+                        // As much memory, so that filling it does not grow it step by step.
+                        _ => Vec::with_capacity(self.$rows.len()),
+                    };
+                    let rows = std::mem::replace(&mut self.$rows, empty);
+                    let batch = Arc::new(Batch::$table(self.source, rows));
+                    each(&batch);
+                    spares.keep(batch);
+                }
+            };
         }
-        if self.requests.len() >= at_least {
-            each(Batch::Requests(self.source, take(&mut self.requests)));
-        }
-        if self.blocks.len() >= at_least {
-            each(Batch::Blocks(self.source, take(&mut self.blocks)));
-        }
-        if self.accesses.len() >= at_least {
-            each(Batch::Accesses(self.source, take(&mut self.accesses)));
-        }
+        take!(steps, Steps);
+        take!(requests, Requests);
+        take!(blocks, Blocks);
+        take!(accesses, Accesses);
     }
 
     /// Finds a metric's target if the value is of its kind, else counts an anomaly.
@@ -148,20 +162,14 @@ impl Intake {
         found
     }
 
-    fn put(&mut self, column: usize, value: &Value) {
-        if let Some(slot) = self.values.get_mut(column) {
+    fn put(&mut self, column: usize, value: Value) {
+        match self.values.get_mut(column) {
+            Some(slot @ Value::Missing) => *slot = value,
             // Two histograms of one metric in one sample add up: a late answer of a source that hung comes so.
-            if !slot.merge(value) {
-                self.metrics.anomalies += 1;
-            }
+            Some(slot) => self.metrics.anomalies += u64::from(!slot.merge(&value)),
+            None => {}
         }
     }
-}
-
-/// Takes a full buffer and leaves an empty one of the same size, so that filling it again does not grow it step by step.
-fn take<R>(rows: &mut Vec<R>) -> Vec<R> {
-    let empty = Vec::with_capacity(rows.len());
-    std::mem::replace(rows, empty)
 }
 
 /// Copies rows and puts them right; returns how many values were clamped.
@@ -186,7 +194,7 @@ impl Sink for Intake {
             self.metrics.anomalies += 1;
         }
         if value.is_finite() {
-            self.put(target.column, &Value::Gauge(possible));
+            self.put(target.column, Value::Gauge(possible));
         }
     }
 
@@ -206,21 +214,21 @@ impl Sink for Intake {
         target.total = Some(total);
         let column = target.column;
         self.metrics.anomalies += u64::from(went_back);
-        self.put(column, &Value::Counter(total));
+        self.put(column, Value::Counter(total));
     }
 
     fn histogram(&mut self, metric: MetricId, delta: &SparseHistogram) {
         let Some(target) = self.target(metric, Kind::Histogram).copied() else {
             return;
         };
-        self.put(target.column, &Value::Histogram(delta.clone()));
+        self.put(target.column, Value::Histogram(delta.clone()));
     }
 
     fn fixed_histogram(&mut self, metric: MetricId, delta: &FixedHistogram) {
         let Some(target) = self.target(metric, Kind::Histogram).copied() else {
             return;
         };
-        self.put(target.column, &Value::Fixed(delta.clone()));
+        self.put(target.column, Value::Fixed(delta.clone()));
     }
 
     fn steps(&mut self, rows: &[StepRow]) {

@@ -29,6 +29,7 @@ mod outlet;
 mod problems;
 mod report;
 mod sanity;
+mod spares;
 
 pub(crate) use problems::panic_message;
 

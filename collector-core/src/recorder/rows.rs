@@ -62,6 +62,11 @@ impl ReaderState {
         self.state.load(Ordering::Acquire) == Self::ATTACHED
     }
 
+    /// Whether the engine's own thread drives the collector: it has said how it makes room.
+    pub(super) fn is_driven(&self) -> bool {
+        self.relief.get().is_some()
+    }
+
     /// Sets how a writer makes room; false if that was said before.
     pub(super) fn relieve_with(&self, relief: Relief) -> bool {
         self.relief.set(relief).is_ok()

@@ -71,6 +71,20 @@ impl Shard {
         sum
     }
 
+    /// Records a value several times at once, given the sum so far; returns the new one. Only one thread at a time may.
+    #[inline]
+    pub(super) fn record_alone_n(&self, value: u64, times: u64, sum: u64) -> u64 {
+        self.widen(value);
+        let sum = sum.wrapping_add(value.wrapping_mul(times));
+        self.sum.store(sum, Ordering::Relaxed);
+        let bucket = self.bucket(value);
+        bucket.store(
+            bucket.load(Ordering::Relaxed).wrapping_add(times),
+            Ordering::Release,
+        );
+        sum
+    }
+
     /// Records a value; any thread may.
     pub(super) fn record_together(&self, value: u64) {
         self.widen(value);

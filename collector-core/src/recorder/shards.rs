@@ -32,6 +32,11 @@ impl<'a> Shards<'a> {
         threads.chain(self.writers.iter().map(Arc::as_ref))
     }
 
+    /// Whether a thread other than a writer's may have recorded, or a writer is gone.
+    pub(super) fn any_shared(&self) -> bool {
+        self.len > 0 || self.writers.iter().any(|shard| Arc::strong_count(shard) == 1)
+    }
+
     pub(super) fn extremes(&self) -> Extremes {
         self.iter()
             .fold(Extremes::NONE, |all, shard| all.join(shard.extremes()))

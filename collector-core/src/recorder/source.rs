@@ -42,6 +42,7 @@ impl StatsSource for RecorderSource {
     }
 
     fn sample(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        let by_writer = self.shared.reader.is_driven();
         for (id, cell) in self.cells.iter().enumerate() {
             let id = MetricId(id);
             match cell {
@@ -52,7 +53,7 @@ impl StatsSource for RecorderSource {
                     }
                 }
                 Cell::Histogram(cell) => {
-                    cell.delta(&mut self.delta);
+                    cell.delta(&mut self.delta, by_writer);
                     sink.histogram(id, &self.delta);
                 }
             }

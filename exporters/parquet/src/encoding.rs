@@ -14,6 +14,7 @@
 //! Why not fixed rules: the same column is a dictionary in one run (prompt lengths of a benchmark) and noise in another
 //! (prompt lengths of a service).
 
+use crate::columns::Sizes;
 use crate::options::ParquetOptions;
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
@@ -29,7 +30,10 @@ pub const ZSTD_MUST_SAVE: f64 = 0.10;
 pub const DICTIONARY_MUST_SAVE: f64 = 0.1;
 
 /// How many rows of the first row group are measured, at most.
-pub const MEASURED_ROWS: usize = 65_536;
+pub const MEASURED_ROWS: usize = 32_768;
+
+/// Rows that take more memory than this are not measured beyond it: a sample with histograms takes kilobytes.
+pub const MEASURED_BYTES: usize = 8 << 20;
 
 /// Rows of a page. Pages are decoded whole, and each starts the delta and the compressor anew.
 pub const PAGE_ROWS: usize = 65_536;
@@ -75,6 +79,14 @@ pub struct ColumnSize {
     pub compressed: i64,
 }
 
+impl ColumnSize {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self {
+        encoded: 0,
+        compressed: 0,
+    };
+}
+
 /// How every column of a table is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -106,14 +118,14 @@ impl Plan {
         rows: &[arrow_array::RecordBatch],
         options: &ParquetOptions,
     ) -> Result<Self, crate::ParquetError> {
-        crate::part::choose(schema, rows, options, std::path::Path::new("measure"))
+        crate::columns::choose(schema, rows, options, std::path::Path::new("measure"))
     }
 
-    /// Picks for every column the smallest of its ways; `sizes[candidate][column]`.
-    pub(crate) fn pick(columns: &SchemaDescriptor, sizes: &[Vec<ColumnSize>], rows: usize) -> Self {
+    /// Picks for every column the smallest of its ways.
+    pub(crate) fn pick(columns: &SchemaDescriptor, sizes: &[Sizes], rows: usize) -> Self {
         let picked = columns.columns().iter().enumerate().map(|(place, column)| {
             let ways = ColumnEncoding::candidates(column.physical_type());
-            let sizes = sizes.iter().map(|sizes| sizes.get(place).copied());
+            let sizes = (0..CANDIDATES).map(|candidate| sizes.get(place).map(|sizes| sizes[candidate]));
             let text = matches!(
                 column.physical_type(),
                 Type::BYTE_ARRAY | Type::FIXED_LEN_BYTE_ARRAY

@@ -29,11 +29,13 @@
 
 #![forbid(unsafe_code)]
 
+mod columns;
 pub mod encoding;
 mod error;
 mod group;
 mod journal;
 mod names;
+mod numbers;
 mod options;
 mod part;
 mod recover;

@@ -5,12 +5,13 @@
 //! are in a row group already, and the stream is stale, if the part's footer file knows that row group; a sealed part
 //! without a footer file knows them all.
 
+use crate::columns::choose;
 use crate::encoding::Plan;
 use crate::error::ParquetError;
 use crate::journal::Journal;
 use crate::names::Name;
 use crate::options::ParquetOptions;
-use crate::part::{Part, choose};
+use crate::part::Part;
 use crate::stream::salvage;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;

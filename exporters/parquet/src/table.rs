@@ -1,19 +1,24 @@
 //! One table: rows wait, become row groups, row groups become parts.
 
+use crate::columns;
 use crate::encoding::{MEASURED_ROWS, Plan};
 use crate::error::ParquetError;
 use crate::group::Group;
 use crate::names::Name;
 use crate::options::ParquetOptions;
-use crate::part::{self, Part};
+use crate::part::Part;
 use crate::stream::Stream;
 use kvlens_core::Batch;
 use kvlens_core::record::Table;
 use kvlens_core::run::RunSchema;
 use kvlens_schema::{RunDir, TableBuilder};
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
+
+/// Threads that encode the last row group of a table, at most, where more are not asked for.
+const FINISH_THREADS: usize = 4;
 
 /// Writes one table.
 ///
@@ -97,6 +102,10 @@ impl TableWriter {
     /// Ends the table: it has at least one part then, be it empty.
     pub(crate) fn finish(&mut self) -> Result<(), ParquetError> {
         let empty = self.number == 0 && self.part.is_none();
+        // The engine has ended too, or need not wait: what is left is encoded with what there is.
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = self.options.threads().max(threads.min(FINISH_THREADS));
+        self.options = self.options.clone().with_threads(threads);
         let sealed = self.make_up().and_then(|()| self.seal_or_empty(empty));
         if sealed.is_err() {
             // What can't become a part may still fit into the stream.
@@ -155,7 +164,7 @@ impl TableWriter {
         // A choice that rests on few rows is made anew once there are more.
         let plan = match self.plan.take() {
             Some(plan) if rows.min(MEASURED_ROWS) < plan.rows().saturating_mul(2) => plan,
-            _ => part::choose(schema, chunks, &self.options, &self.dir)?,
+            _ => columns::choose(schema, chunks, &self.options, &self.dir)?,
         };
         let opened = Part::create(&self.dir, self.number, schema, &plan, &self.options);
         self.plan = Some(plan);
