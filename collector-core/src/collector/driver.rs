@@ -5,6 +5,7 @@ use super::intake::Intake;
 use super::outlet::Outlet;
 use super::problems::{Problems, panic_message};
 use super::report::{RunReport, SourceSummary};
+use super::totals::Totals;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::record::{Batch, Sample, Table};
@@ -28,7 +29,7 @@ pub(super) struct Attached {
     intake: Intake,
     /// When its last sample was taken.
     last_ns: u64,
-    summary: Option<SourceSummary>,
+    totals: Option<Totals>,
 }
 
 impl Attached {
@@ -37,7 +38,7 @@ impl Attached {
             source,
             intake,
             last_ns: 0,
-            summary: None,
+            totals: None,
         }
     }
 
@@ -159,9 +160,9 @@ impl Collector {
             let interval = now.saturating_sub(attached.last_ns);
             attached.last_ns = now;
             let sample = attached.intake.take_sample(now, interval, overshoot);
-            match &mut attached.summary {
-                Some(summary) => summary.add(&sample),
-                none => *none = Some(SourceSummary::new(self.schema.clone(), sample.clone())),
+            match &mut attached.totals {
+                Some(totals) => totals.add(&sample),
+                none => *none = Some(Totals::new(&sample)),
             }
             if self.schema.run.tables.has(Table::Samples) {
                 self.samples.push(sample);
@@ -206,7 +207,7 @@ impl Collector {
     pub fn summaries(&self) -> Vec<SourceSummary> {
         self.sources
             .iter()
-            .filter_map(|attached| attached.summary.clone())
+            .filter_map(|attached| Some(attached.totals.as_ref()?.summary(self.schema.clone())))
             .collect()
     }
 

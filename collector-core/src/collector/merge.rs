@@ -1,4 +1,4 @@
-//! Adding samples up: how pending samples wait for a lagging exporter, and how a run's summary grows.
+//! Adding samples up: how pending samples wait for a lagging exporter.
 
 use crate::record::{Sample, Value};
 
@@ -35,15 +35,20 @@ impl Value {
 impl Sample {
     /// Adds a later sample of the same source: it then covers both intervals.
     pub fn merge(&mut self, later: &Self) {
+        self.extend_over(later);
+        for (mine, theirs) in self.values.iter_mut().zip(&later.values) {
+            mine.merge(theirs);
+        }
+    }
+
+    /// Covers the interval of a later sample too; its values are not looked at.
+    pub(super) fn extend_over(&mut self, later: &Self) {
         self.monotonic_ns = later.monotonic_ns;
         self.interval_ns = self.interval_ns.saturating_add(later.interval_ns);
         self.overshoot_ns = self.overshoot_ns.max(later.overshoot_ns);
         self.merged = self.merged.saturating_add(later.merged);
         if later.served_by.is_some() {
             self.served_by.clone_from(&later.served_by);
-        }
-        for (mine, theirs) in self.values.iter_mut().zip(&later.values) {
-            mine.merge(theirs);
         }
     }
 }

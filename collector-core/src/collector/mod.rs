@@ -30,6 +30,7 @@ mod problems;
 mod report;
 mod sanity;
 mod spares;
+mod totals;
 
 pub(crate) use problems::panic_message;
 

@@ -18,10 +18,6 @@ impl SourceSummary {
         Self { schema, sample }
     }
 
-    pub(super) fn add(&mut self, later: &Sample) {
-        self.sample.merge(later);
-    }
-
     /// The source's name.
     pub fn name(&self) -> &str {
         self.schema.source_name(self.sample.source)

@@ -189,7 +189,7 @@ pub(crate) fn choose(
         source,
     };
     let descr = descriptor(schema).map_err(fail)?;
-    let chunks = measured(chunks);
+    let (chunks, enough) = measured(chunks);
     let (ours, theirs): (Vec<usize>, Vec<usize>) =
         (0..schema.fields().len()).partition(|place| is_ours(schema.field(*place).data_type()));
     let mut codec = Codec::new(options.zstd_level()).map_err(fail)?;
@@ -205,14 +205,16 @@ pub(crate) fn choose(
     }
     let rows = chunks.iter().map(RecordBatch::num_rows).sum();
     let sizes: Vec<Sizes> = sizes.into_iter().flatten().collect();
-    Ok(Plan::pick(&descr, &sizes, rows))
+    let plan = Plan::pick(&descr, &sizes, rows);
+    Ok(if enough { plan.lasting() } else { plan })
 }
 
 /// The size of a leaf in each way of writing it.
 pub(crate) type Sizes = [ColumnSize; CANDIDATES];
 
-/// The last rows, as many as are measured: the first ones of a run are seldom like the others.
-fn measured(chunks: &[RecordBatch]) -> Vec<RecordBatch> {
+/// The last rows, as many as are measured, and whether more would not have been looked at: the first rows of a run are
+/// seldom like the others.
+fn measured(chunks: &[RecordBatch]) -> (Vec<RecordBatch>, bool) {
     let (mut rows, mut bytes) = (0, 0);
     let mut measured = Vec::new();
     for chunk in chunks.iter().rev() {
@@ -230,7 +232,7 @@ fn measured(chunks: &[RecordBatch]) -> Vec<RecordBatch> {
         }
     }
     measured.reverse();
-    measured
+    (measured, rows >= MEASURED_ROWS || bytes >= MEASURED_BYTES)
 }
 
 fn measure(chunks: &[RecordBatch], place: usize, codec: &mut Codec) -> Result<Vec<Sizes>, Cause> {

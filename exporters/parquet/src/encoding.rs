@@ -29,7 +29,7 @@ pub const ZSTD_MUST_SAVE: f64 = 0.10;
 /// encoding does.
 pub const DICTIONARY_MUST_SAVE: f64 = 0.1;
 
-/// How many rows of the first row group are measured, at most.
+/// How many rows of the first row group are measured, at most: its last ones.
 pub const MEASURED_ROWS: usize = 32_768;
 
 /// Rows that take more memory than this are not measured beyond it: a sample with histograms takes kilobytes.
@@ -144,6 +144,12 @@ impl Plan {
             columns: picked.collect(),
             rows,
         }
+    }
+
+    /// Marks a plan that rests on as much as is ever measured, if perhaps few rows: it is not made anew for more of them.
+    pub(crate) fn lasting(mut self) -> Self {
+        self.rows = self.rows.max(MEASURED_ROWS);
+        self
     }
 
     /// The columns, in order, with how they are written.

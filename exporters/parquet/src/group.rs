@@ -5,6 +5,9 @@ use arrow_schema::ArrowError;
 use arrow_select::concat::concat_batches;
 use kvlens_schema::table::CHUNK_ROWS;
 
+/// Chunks are joined up to this memory: beyond, copying what was flushed before costs more than a chunk of its own.
+const JOINED_BYTES: usize = 1 << 20;
+
 /// Record batches that wait to become a row group.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
@@ -52,7 +55,8 @@ impl Group {
         let [.., before, last] = self.chunks.as_slice() else {
             return Ok(());
         };
-        if before.num_rows() + last.num_rows() <= CHUNK_ROWS {
+        let bytes = before.get_array_memory_size() + last.get_array_memory_size();
+        if before.num_rows() + last.num_rows() <= CHUNK_ROWS && bytes <= JOINED_BYTES {
             let joined = concat_batches(&last.schema(), [before, last])?;
             self.chunks.truncate(self.chunks.len() - 2);
             self.chunks.push(joined);

@@ -23,8 +23,13 @@ pub struct ParquetOptions {
 impl ParquetOptions {
     /// Rows of a row group: what waits in memory, per table, is at most this.
     pub const ROW_GROUP_ROWS: usize = 131_072;
-    /// A row group ends at this memory, however few its rows: samples with histograms take kilobytes each.
+    /// A row group ends at this memory, however few its rows.
     pub const ROW_GROUP_BYTES: usize = 40 << 20;
+    /// A row group of samples ends at this memory: with histograms they take kilobytes each, and encoding them takes as much
+    /// again.
+    pub const SAMPLE_GROUP_BYTES: usize = 12 << 20;
+    /// Row groups of a part, at most: the footer is written anew after each of them, and tells of all before.
+    pub const PART_GROUPS: u32 = 64;
     /// Rows of a part.
     pub const PART_ROWS: usize = 1_048_576;
     /// A part is sealed at this age, however few its rows.

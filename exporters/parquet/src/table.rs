@@ -1,7 +1,7 @@
 //! One table: rows wait, become row groups, row groups become parts.
 
 use crate::columns;
-use crate::encoding::{MEASURED_ROWS, Plan};
+use crate::encoding::{MEASURED_BYTES, MEASURED_ROWS, Plan};
 use crate::error::ParquetError;
 use crate::group::Group;
 use crate::names::Name;
@@ -81,7 +81,7 @@ impl TableWriter {
             {
                 self.group.push(self.builder.finish()?);
                 // A failure comes up in the next call: these rows are accepted.
-                let _ = self.make_up();
+                let _ = self.plan_ahead().and_then(|()| self.make_up());
             }
         }
         Ok(())
@@ -134,14 +134,24 @@ impl TableWriter {
             self.drop_stream()?;
         }
         let full = self.group.rows() >= self.options.row_group_rows();
-        if full || self.group.bytes() >= ParquetOptions::ROW_GROUP_BYTES {
+        if full || self.group.bytes() >= self.group_bytes() {
             self.close_group()?;
         }
-        let full = |part: &Part| part.rows() >= self.options.part_rows() as u64;
+        let full = |part: &Part| {
+            part.rows() >= self.options.part_rows() as u64 || part.groups() >= ParquetOptions::PART_GROUPS
+        };
         if self.part.as_ref().is_some_and(full) {
             self.end_part()?;
         }
         Ok(())
+    }
+
+    /// The memory at which a row group ends.
+    fn group_bytes(&self) -> usize {
+        match self.builder.table() {
+            Table::Samples => ParquetOptions::SAMPLE_GROUP_BYTES,
+            _ => ParquetOptions::ROW_GROUP_BYTES,
+        }
     }
 
     /// Turns the rows that wait into a row group.
@@ -156,6 +166,21 @@ impl TableWriter {
             part.checkpoint(self.options.fsync())?;
         }
         self.drop_stream()
+    }
+
+    /// Measures encodings as soon as there are rows enough, so that it need not be done when a run has ended.
+    fn plan_ahead(&mut self) -> Result<(), ParquetError> {
+        let enough = self.group.rows() >= MEASURED_ROWS || self.group.bytes() >= MEASURED_BYTES;
+        if self.plan.is_none() && enough {
+            let chunks = self.group.chunks();
+            self.plan = Some(columns::choose(
+                self.builder.schema(),
+                chunks,
+                &self.options,
+                &self.dir,
+            )?);
+        }
+        Ok(())
     }
 
     fn open_part(&mut self, chunks: &[arrow_array::RecordBatch]) -> Result<(), ParquetError> {

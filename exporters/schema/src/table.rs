@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub const CHUNK_ROWS: usize = 8_192;
 
 /// A batch of samples is full at this many histogram buckets, however few its rows.
-pub const CHUNK_BUCKETS: usize = 1 << 20;
+pub const CHUNK_BUCKETS: usize = 1 << 17;
 
 /// Collects rows of one table, column by column.
 ///
