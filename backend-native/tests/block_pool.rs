@@ -124,18 +124,18 @@ fn a_life_has_all_its_times() {
     let times = (
         life.allocated,
         life.cached.get(),
-        life.last_touched,
+        life.last_touched.get(),
         life.freed.get(),
         life.monotonic_ns,
     );
-    assert_eq!(times, (10, Some(20), 100, Some(101), 200));
+    assert_eq!(times, (10, Some(20), Some(100), Some(101), 200));
     assert_eq!(
         (life.end, life.released_by, life.engine_index),
         (BlockEnd::Evicted, Release::Finished, 7)
     );
     assert_eq!(
-        (life.lifetime_ns, life.idle_ns.get(), life.reuse_count),
-        (190, Some(100), 2)
+        (life.lifetime_ns, life.idle_ns.get(), life.reuse_count.get()),
+        (190, Some(100), Some(2))
     );
     let gaps = [
         life.reuse_gap_first_ns,
@@ -166,9 +166,9 @@ fn the_living_are_censored_at_the_end() {
         (
             lives[0].freed.get(),
             lives[0].idle_ns.get(),
-            lives[0].last_touched
+            lives[0].last_touched.get()
         ),
-        (None, None, 8)
+        (None, None, Some(8))
     );
     assert_eq!((lives[1].freed.get(), lives[1].idle_ns.get()), (Some(5), Some(4)));
 }

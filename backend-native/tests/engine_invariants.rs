@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Bench, configs, events, null};
-use kvlens_core::catalog;
 use kvlens_core::record::{BlockEnd, FinishReason, Opt32};
+use kvlens_core::{BlockRow, catalog};
 use proptest::prelude::*;
 
 fn total(values: impl Iterator<Item = Opt32>) -> u64 {
@@ -103,19 +103,18 @@ fn check_lives(bench: &Bench, sample_every: u32) {
     let allocated = bench.counter(&catalog::KV_BLOCKS_ALLOCATED);
     assert_eq!(allocated, bench.last.kv_blocks_allocated);
     let lives = &bench.recorded.blocks;
+    let reuses = |life: &BlockRow| u64::from(life.reuse_count.get().unwrap());
     for life in lives {
         assert_eq!(life.sample_every, sample_every);
+        let last_touched = life.last_touched.get().unwrap();
         assert!(
-            life.allocated <= life.last_touched && life.last_touched <= life.monotonic_ns,
+            life.allocated <= last_touched && last_touched <= life.monotonic_ns,
             "{life:?}"
         );
         assert_eq!(life.lifetime_ns, life.monotonic_ns - life.allocated);
         assert!(life.cached.get().is_none_or(|at| at >= life.allocated));
-        assert!(
-            life.freed.get().is_none_or(|at| at >= life.last_touched),
-            "{life:?}"
-        );
-        assert_eq!(life.reuse_count > 0, life.reuse_gap_sum_ns.get().is_some());
+        assert!(life.freed.get().is_none_or(|at| at >= last_touched), "{life:?}");
+        assert_eq!(reuses(life) > 0, life.reuse_gap_sum_ns.get().is_some());
         let (first, max, sum) = (
             life.reuse_gap_first_ns,
             life.reuse_gap_max_ns,
@@ -136,10 +135,7 @@ fn check_lives(bench: &Bench, sample_every: u32) {
     let (lifetimes, _) = bench.histogram(&catalog::KV_BLOCK_LIFETIME);
     assert_eq!(lifetimes, ended(BlockEnd::Evicted) + ended(BlockEnd::Reallocated));
     let (gaps, _) = bench.histogram(&catalog::KV_BLOCK_REUSE_GAP);
-    assert_eq!(
-        gaps,
-        lives.iter().map(|life| u64::from(life.reuse_count)).sum::<u64>()
-    );
+    assert_eq!(gaps, lives.iter().map(reuses).sum::<u64>());
 }
 
 proptest! {

@@ -248,6 +248,12 @@
 // `idle_s` is known.
 #define KVLENS_BLOCK_IDLE 8
 
+// `reuse_count` is known.
+#define KVLENS_BLOCK_REUSE_COUNT 16
+
+// `cached_s` is known.
+#define KVLENS_BLOCK_CACHED 32
+
 // A total since the start of the run.
 #define KVLENS_KIND_COUNTER 0
 
@@ -421,6 +427,8 @@ typedef struct kvlens_block {
   double lifetime_s;
   // From the last use to the end.
   double idle_s;
+  // From when its content became reusable to the end.
+  double cached_s;
 } kvlens_block;
 
 // It worked.

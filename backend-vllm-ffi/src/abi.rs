@@ -276,6 +276,10 @@ pub const KVLENS_BLOCK_PREFIX_HASH: u64 = 0x2;
 pub const KVLENS_BLOCK_TOKENS: u64 = 0x4;
 /// `idle_s` is known.
 pub const KVLENS_BLOCK_IDLE: u64 = 0x8;
+/// `reuse_count` is known.
+pub const KVLENS_BLOCK_REUSE_COUNT: u64 = 0x10;
+/// `cached_s` is known.
+pub const KVLENS_BLOCK_CACHED: u64 = 0x20;
 
 /// One life of a KV block that ended now.
 #[repr(C)]
@@ -307,6 +311,8 @@ pub struct KvlensBlock {
     pub lifetime_s: f64,
     /// From the last use to the end.
     pub idle_s: f64,
+    /// From when its content became reusable to the end.
+    pub cached_s: f64,
 }
 
 /// A total since the start of the run.
@@ -410,6 +416,7 @@ impl Prefixed for KvlensBlock {
         reuse_count: 0,
         lifetime_s: 0.0,
         idle_s: 0.0,
+        cached_s: 0.0,
     };
 }
 
@@ -421,6 +428,6 @@ const _: () = {
     assert!(size_of::<KvlensRequest>() == 264 && align_of::<KvlensRequest>() == 8);
     assert!(std::mem::offset_of!(KvlensRequest, prompt_tokens) == 152);
     assert!(std::mem::offset_of!(KvlensRequest, inter_token_latency_max_s) == 256);
-    assert!(size_of::<KvlensBlock>() == 88 && align_of::<KvlensBlock>() == 8);
-    assert!(std::mem::offset_of!(KvlensBlock, idle_s) == 80);
+    assert!(size_of::<KvlensBlock>() == 96 && align_of::<KvlensBlock>() == 8);
+    assert!(std::mem::offset_of!(KvlensBlock, cached_s) == KvlensBlock::HEAD);
 };

@@ -7,7 +7,7 @@ use crate::rows;
 use crate::shared::{Learned, MAX_CUSTOM_METRICS, Pull, Shared};
 use crate::source::VllmSource;
 use kvlens_core::histogram::FixedHistogram;
-use kvlens_core::record::FinishReason;
+use kvlens_core::record::{BlockEnd, FinishReason};
 use kvlens_core::recorder::{CounterWriter, Gauge, Histogram, HistogramWriter, Recorder, RowWriter};
 use kvlens_core::{BlockRow, Clock, Kind, MetricDesc, RequestRow, SourceInfo, StepRow};
 use std::sync::Arc;
@@ -282,7 +282,10 @@ impl Feed {
     pub fn block(&mut self, block: &BlockFigures, reuse_gap_s: &[f64]) {
         let now = self.clock.monotonic_ns();
         let (row, clamped) = rows::block(block, reuse_gap_s, now);
-        self.record(Spread::BlockLifetime, row.lifetime_ns);
+        // A censored life says only how long it was at least.
+        if row.end != BlockEnd::Censored {
+            self.record(Spread::BlockLifetime, row.lifetime_ns);
+        }
         if let Some(idle) = row.idle_ns.get() {
             self.record(Spread::BlockIdle, idle);
         }

@@ -131,7 +131,8 @@ pub struct BlockFigures {
     pub block: Option<u64>,
     pub prefix_hash: Option<u64>,
     pub tokens: Option<u64>,
-    pub reuse_count: u64,
+    pub reuse_count: Option<u64>,
     pub lifetime_s: f64,
     pub idle_s: Option<f64>,
+    pub cached_s: Option<f64>,
 }

@@ -1,9 +1,9 @@
 //! The C functions that take figures: decode, check, hand over; nothing else.
 
 use crate::abi::{
-    KVLENS_BLOCK_CENSORED, KVLENS_BLOCK_EVICTED, KVLENS_BLOCK_IDLE, KVLENS_BLOCK_NUMBER,
-    KVLENS_BLOCK_PREFIX_HASH, KVLENS_BLOCK_REALLOCATED, KVLENS_BLOCK_RESET, KVLENS_BLOCK_TOKENS, KvlensBlock,
-    KvlensRequest, KvlensStep, Prefixed,
+    KVLENS_BLOCK_CACHED, KVLENS_BLOCK_CENSORED, KVLENS_BLOCK_EVICTED, KVLENS_BLOCK_IDLE, KVLENS_BLOCK_NUMBER,
+    KVLENS_BLOCK_PREFIX_HASH, KVLENS_BLOCK_REALLOCATED, KVLENS_BLOCK_RESET, KVLENS_BLOCK_REUSE_COUNT,
+    KVLENS_BLOCK_TOKENS, KvlensBlock, KvlensRequest, KvlensStep, Prefixed,
 };
 use crate::decode;
 use crate::figures::BlockFigures;
@@ -169,6 +169,7 @@ pub unsafe extern "C" fn kvlens_record_histogram(
 
 fn block_figures(block: &KvlensBlock) -> BlockFigures {
     let known = |bit: u64, value: u64| (block.known & bit != 0).then_some(value);
+    let seconds = |bit: u64, value: f64| (block.known & bit != 0).then_some(value);
     BlockFigures {
         engine_index: block.engine_index,
         end: match block.end {
@@ -182,9 +183,10 @@ fn block_figures(block: &KvlensBlock) -> BlockFigures {
         block: known(KVLENS_BLOCK_NUMBER, block.block),
         prefix_hash: known(KVLENS_BLOCK_PREFIX_HASH, block.prefix_hash),
         tokens: known(KVLENS_BLOCK_TOKENS, block.tokens),
-        reuse_count: block.reuse_count,
+        reuse_count: known(KVLENS_BLOCK_REUSE_COUNT, block.reuse_count),
         lifetime_s: block.lifetime_s,
-        idle_s: (block.known & KVLENS_BLOCK_IDLE != 0).then_some(block.idle_s),
+        idle_s: seconds(KVLENS_BLOCK_IDLE, block.idle_s),
+        cached_s: seconds(KVLENS_BLOCK_CACHED, block.cached_s),
     }
 }
 

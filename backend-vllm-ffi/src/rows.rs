@@ -146,6 +146,7 @@ fn per_output_token(request: &RequestFigures, time: &mut impl FnMut(Option<f64>)
 pub(crate) fn block(block: &BlockFigures, gaps: &[f64], now: u64) -> (BlockRow, u64) {
     let (lifetime, odd) = nanoseconds(block.lifetime_s);
     let (idle, odd_idle) = block.idle_s.map_or((None, false), nanoseconds);
+    let (cached, odd_cached) = block.cached_s.map_or((None, false), nanoseconds);
     let lifetime = lifetime.unwrap_or(0);
     let gaps = gaps.iter().filter_map(|gap| nanoseconds(*gap).0);
     let row = BlockRow {
@@ -154,16 +155,17 @@ pub(crate) fn block(block: &BlockFigures, gaps: &[f64], now: u64) -> (BlockRow, 
         engine_index: block.engine_index,
         prefix_hash: block.prefix_hash.into(),
         allocated: now.saturating_sub(lifetime),
-        last_touched: now.saturating_sub(idle.unwrap_or(0)),
+        cached: cached.map(|since| now.saturating_sub(since)).into(),
+        last_touched: idle.map(|since| now.saturating_sub(since)).into(),
         end: block.end,
         tokens: optional(block.tokens),
         // The recording can't have begun after the life did; then the life is as long as the recording.
         lifetime_ns: lifetime.min(now),
         idle_ns: idle.map(|idle| idle.min(now)).into(),
-        reuse_count: narrow(block.reuse_count),
+        reuse_count: optional(block.reuse_count),
         reuse_gap_max_ns: gaps.max().into(),
         sample_every: block.sample_every.max(1),
         ..BlockRow::default()
     };
-    (row, u64::from(odd) + u64::from(odd_idle))
+    (row, u64::from(odd) + u64::from(odd_idle) + u64::from(odd_cached))
 }

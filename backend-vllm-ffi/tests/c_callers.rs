@@ -192,6 +192,7 @@ fn block_layout(source: &mut String) {
             reuse_count,
             lifetime_s,
             idle_s,
+            cached_s,
         ]
     );
 }

@@ -368,7 +368,7 @@ fn full_block() -> BlockRow {
         prefix_hash: 0xdead_beef_dead_beef.into(),
         allocated: 1_000,
         cached: 2_000.into(),
-        last_touched: 4_000,
+        last_touched: 4_000.into(),
         freed: 4_000.into(),
         end: BlockEnd::Evicted,
         lifetime_ns: 8_000,

@@ -107,7 +107,7 @@ pub(crate) fn life(hash: u64, end: BlockEnd, lifetime: u64) -> BlockRow {
         monotonic_ns: START + lifetime,
         prefix_hash: Opt64::some(hash),
         allocated: START,
-        last_touched: START,
+        last_touched: START.into(),
         end,
         lifetime_ns: lifetime,
         idle_ns: Opt64::some(lifetime / 2),

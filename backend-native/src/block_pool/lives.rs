@@ -166,7 +166,7 @@ impl Lives {
             },
             allocated: life.allocated,
             cached: time(life.cached),
-            last_touched: life.last_touched,
+            last_touched: life.last_touched.into(),
             freed: time(life.freed),
             released_by: life.released_by,
             end,
@@ -177,7 +177,7 @@ impl Lives {
             } else {
                 since(life.last_touched, now)
             },
-            reuse_count: life.hits,
+            reuse_count: life.hits.into(),
             reuse_gap_first_ns: if_hit(since(life.cached, life.first_hit)),
             reuse_gap_max_ns: if_hit(Opt64::some(life.gap_max)),
             reuse_gap_sum_ns: if_hit(since(life.cached, life.last_hit)),

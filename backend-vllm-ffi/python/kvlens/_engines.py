@@ -7,7 +7,8 @@ import weakref
 from typing import Any, Dict, List, Optional
 
 from . import _native as native
-from ._fallback import baseline, fallbacks_of
+from ._blocks import watch_blocks
+from ._fallback import baseline, fallbacks_of, registry_page
 from ._log import logger, once
 from ._loggers import Tee, V0Logger, V1Logger, push_v0
 from ._session import Poller, Session
@@ -131,7 +132,7 @@ def _attach_v0(engine: Any, config: Any, options: Dict[str, Any]) -> Session:
     session = open_session(config, "V0", **options)
     if getattr(engine, "log_stats", False):
         engine.add_logger("kvlens-" + session.run_id, V0Logger(session, engine))
-        session.fallbacks = [_V0Poll(engine), *fallbacks_of(engine, session.metrics_url)]
+        session.fallbacks = [_V0Poll(engine, counters=True), *fallbacks_of(engine, session.metrics_url)]
         baseline(session)
     else:
         once("statistics are off in this engine: only queues and the KV cache are recorded, by looking at the scheduler")
@@ -153,6 +154,7 @@ def _attach_v1(engine: Any, config: Any, options: Dict[str, Any]) -> Session:
             "this engine was built with disable_log_stats=True: only queues and the KV cache are recorded, by looking "
             "at the scheduler; build it with disable_log_stats=False for the rest"
         )
+        watch_blocks(session, config)
         poll = V1Poll(core, config)
         session.poller = Poller(session, poll.push)  # type: ignore[attr-defined]
         return session
@@ -222,12 +224,16 @@ class V1Poll:
 
 
 class _V0Poll:
-    """Asks a V0 engine for its gauges between steps; the scheduler and block manager when even that fails."""
+    """Looks at a V0 engine's scheduler and block manager between steps, and asks it for its gauges if that fails.
+
+    With ``counters``, what the engine has counted meanwhile comes from the process's Prometheus registry.
+    """
 
     name = "scheduler_poll"
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, counters: bool = False) -> None:
         self._engine = weakref.ref(engine)
+        self._counters = counters
         self._preemptions: Optional[int] = None
 
     def push(self, session: Session) -> None:
@@ -235,6 +241,7 @@ class _V0Poll:
         engine = self._engine()
         if engine is None:
             raise RuntimeError("the engine is gone")
+        counted = self._counters and self._count(session)
         pusher = session.pusher(native.ORIGIN_V0_STAT_LOGGER)
         pusher.origin = native.ORIGIN_SCHEDULER_POLL
         try:
@@ -251,7 +258,7 @@ class _V0Poll:
                     "requests_swapped": sum(len(one.swapped) for one in schedulers),
                     "kv_cache_usage": 1 - free / blocks if blocks else None,
                     "prefix_cache_hit_rate": self._hit_rate(schedulers),
-                    "preemptions": None if before is None else max(0, preemptions - before),
+                    "preemptions": None if counted or before is None else max(0, preemptions - before),
                 },
                 polled=True,
             )
@@ -261,6 +268,15 @@ class _V0Poll:
             pusher.origin = native.ORIGIN_V0_STAT_LOGGER
         if code != native.OK:
             raise RuntimeError(session.collector.describe(code))
+
+    @staticmethod
+    def _count(session: Session) -> bool:
+        try:
+            session.collector.push_page(registry_page(), native.ORIGIN_SCHEDULER_POLL)
+        except Exception:
+            # Without a registry there are gauges alone.
+            return False
+        return True
 
     @staticmethod
     def _hit_rate(schedulers: Any) -> Optional[float]:
@@ -289,8 +305,8 @@ def join_requests() -> None:
     def update_stats_from_finished(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = inner(self, *args, **kwargs)
         try:
-            state = kwargs.get("req_state", args[0] if args else None)
-            iteration = kwargs.get("iteration_stats", args[-1] if args else None)
+            state: Any = kwargs.get("req_state", args[0] if args else None)
+            iteration: Any = kwargs.get("iteration_stats", args[-1] if args else None)
             if iteration is not None and iteration.finished_requests:
                 stats = state.stats
                 iteration.finished_requests[-1]._kvlens = {

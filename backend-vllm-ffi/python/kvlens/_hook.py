@@ -28,7 +28,7 @@ def _quietly(what: str, error: BaseException) -> None:
 
 
 def _wrap_init(cls: type, before: Optional[Callable[..., None]], after: Optional[Callable[..., None]]) -> None:
-    inner = cls.__init__
+    inner: Any = cls.__init__  # type: ignore[misc]
     if getattr(inner, "_kvlens", False):
         return
 

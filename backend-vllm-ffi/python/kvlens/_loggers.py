@@ -6,6 +6,8 @@ import weakref
 from typing import Any, Dict, List, Optional
 
 from . import _native as native
+from ._blocks import watch_blocks
+from ._log import once
 from ._session import Session
 from ._steps import V1Reader, finish_code, request
 
@@ -72,6 +74,7 @@ class V1Logger:
 
     def _refused(self, code: int) -> None:
         if code == native.BUSY:
+            once("a step was not recorded: another thread read the figures out for too long")
             return
         if code in (native.FORKED, native.CLOSED, native.PANIC):
             self._active = False
@@ -86,6 +89,7 @@ class V1Logger:
             # One block is the null block, which no request can have.
             total = blocks - 1 if isinstance(blocks, int) and blocks > 1 else None
             self.session.set_blocks(total, getattr(observability, "kv_cache_metrics_sample", None))
+            watch_blocks(self.session, self._config)
         except Exception:
             pass
 
@@ -218,7 +222,9 @@ class V0Logger:
 
 def push_v0(pusher: Any, stats: Any, polled: bool = False) -> int:
     """Pushes a V0 ``Stats``."""
-    get = lambda name: getattr(stats, name, None)  # noqa: E731
+    def get(name: str) -> Any:
+        return getattr(stats, name, None)
+
     if not hasattr(stats, "num_running_sys"):
         raise TypeError(f"{type(stats).__name__} has no num_running_sys")
     rate = get("gpu_prefix_cache_hit_rate")

@@ -98,12 +98,12 @@ FINISH_REASONS = {"stop": 0, "length": 1, "abort": 2, "error": 3, "repetition": 
 FINISH_OTHER = 5
 FINISH_UNKNOWN = 255
 
-BLOCK_STRUCT = struct.Struct("=IIQIIQQQQQQdd")
+BLOCK_STRUCT = struct.Struct("=IIQIIQQQQQQddd")
 BLOCK_EVICTED = 0
 BLOCK_RESET = 2
 BLOCK_CENSORED = 3
 BLOCK_UNKNOWN = 255
-BLOCK_NUMBER, BLOCK_PREFIX_HASH, BLOCK_TOKENS, BLOCK_IDLE = 1, 2, 4, 8
+BLOCK_NUMBER, BLOCK_PREFIX_HASH, BLOCK_TOKENS, BLOCK_IDLE, BLOCK_REUSE_COUNT, BLOCK_CACHED = 1, 2, 4, 8, 16, 32
 
 
 class KvlensError(Exception):
@@ -290,7 +290,7 @@ class Collector:
         try:
             handle = self.handle
             if handle and self._pid == os.getpid():
-                self.handle = None
+                self.handle = ctypes.c_void_p()
                 self._library.blocking.kvlens_free(handle)
         except Exception:
             pass

@@ -98,6 +98,7 @@ class Session:
         }
         if tables is not None:
             config["tables"] = list(tables)
+        self._tables = None if tables is None else list(tables)
         self.collector = native.Collector(config)
         self.hit_rate_metric: Optional[int] = None
         self.collector.start()
@@ -109,6 +110,8 @@ class Session:
         self._closed = False
         self._lock = threading.Lock()
         self.fallbacks: List[Any] = []
+        #: The reader of vLLM's KV events, if there are any.
+        self.blocks: Any = None
         self.health = Health(self)
         _open.add(self)
         logger.info("recording to %s", self.path)
@@ -135,6 +138,10 @@ class Session:
         for pusher in self._pushers.values():
             pusher.set_blocks(total)
             pusher.sample_every = self._sample_every  # type: ignore[attr-defined]
+
+    def records(self, table: str) -> bool:
+        """Whether the run has this table."""
+        return self._tables is None or table in self._tables
 
     def request_name(self) -> str:
         """A name for a request whose own is not told."""
@@ -164,6 +171,8 @@ class Session:
                 return
             self._closed = True
         self.health.stop()
+        if self.blocks is not None:
+            self.blocks.stop()
         self.collector.close()
         try:
             for problem in self.summary().get("problems", []):

@@ -8,6 +8,7 @@ negative) sends the step down the careful way, which looks at every value, leave
 from __future__ import annotations
 
 import math
+import time
 from array import array
 from operator import attrgetter
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
@@ -21,6 +22,10 @@ _RARE = (
     "connector_prefix_cache_stats",
     "iteration_details",
 )
+
+#: A push that finds another thread at work, which reads the figures out, is tried again: so often, so far apart.
+BUSY_TRIES = 100
+BUSY_REST_S = 0.0001
 
 _SHORT = 8  # the first eight fields: all that a step without prompts says
 _SHORT_STRUCT = native.step_struct(_SHORT)
@@ -107,17 +112,29 @@ class Pusher:
         odd += odd_first + odd_between
         first_at, first_count = first.buffer_info()
         between_at, between_count = between.buffer_info()
-        code: int = self._push_step(self._handle, _FULL_STRUCT.pack(
+        code = self._insist(self._push_step, _FULL_STRUCT.pack(
             _FULL_STRUCT.size, self.origin, known, self.engine_index, native.FLAG_POLLED if polled else 0,
             first_at if first_count else 0, first_count, between_at if between_count else 0, between_count, *values))
         if odd:
-            self.collector.push_anomalies(self._handle, odd)
+            self._insist(self.collector.push_anomalies, odd)
         return code
+
+    def _insist(self, push: Callable[..., int], *arguments: Any) -> int:
+        """Pushes, again if need be; returns the code."""
+        for _ in range(BUSY_TRIES):
+            code = push(self._handle, *arguments)
+            if code != native.BUSY:
+                return code
+            time.sleep(BUSY_REST_S)
+        return native.BUSY
 
     def requests(self, rows: Sequence[bytes]) -> int:
         """Pushes finished requests that :func:`request` packed."""
-        code: int = self._push_requests(self._handle, b"".join(rows), len(rows))
-        return code
+        return self._insist(self._push_requests, b"".join(rows), len(rows))
+
+    def blocks(self, rows: Sequence[bytes]) -> int:
+        """Pushes packed lives of blocks."""
+        return self._insist(self._push_blocks, b"".join(rows), len(rows))
 
     def evictions(self, events: Iterable[Any], sample_every: int) -> None:
         """Pushes vLLM's residency samples: blocks that were evicted."""
@@ -128,14 +145,14 @@ class Pusher:
             keep.append(gaps)
             at, count = gaps.buffer_info()
             lifetime, idle = real(getattr(event, "lifetime_seconds", None)), real(getattr(event, "idle_seconds", None))
-            known = 0 if idle is None else native.BLOCK_IDLE
+            known = native.BLOCK_REUSE_COUNT | (0 if idle is None else native.BLOCK_IDLE)
             # Each gap lies between two uses; the first use is not among them.
             uses = count + 1 if count else 0
             rows.append(native.BLOCK_STRUCT.pack(
                 native.BLOCK_STRUCT.size, native.BLOCK_EVICTED, known, self.engine_index, sample_every,
-                at if count else 0, count, 0, 0, 0, uses, lifetime or 0.0, idle or 0.0))
+                at if count else 0, count, 0, 0, 0, uses, lifetime or 0.0, idle or 0.0, 0.0))
         if rows:
-            self._push_blocks(self._handle, b"".join(rows), len(rows))
+            self.blocks(rows)
 
 
 def request(
@@ -237,10 +254,11 @@ class V1Reader:
             return None
         between = array("d", latencies)
         at, count = between.buffer_info()
-        code: int = pusher._push_step(pusher._handle, _SHORT_STRUCT.pack(
+        packed = _SHORT_STRUCT.pack(
             _SHORT_STRUCT.size, pusher.origin, self.known | pusher.known_always, pusher.engine_index, 0, 0, 0, at if count else 0,
-            count, running, waiting, usage, pusher.kv_blocks_total, generated, 0, preempted, deferred))
-        return code
+            count, running, waiting, usage, pusher.kv_blocks_total, generated, 0, preempted, deferred)
+        code: int = pusher._push_step(pusher._handle, packed)
+        return code if code != native.BUSY else pusher._insist(pusher._push_step, packed)
 
     def any_step(self, pusher: Pusher, scheduler: Any, iteration: Any) -> int:
         """Pushes a step the careful way; either object may be None."""

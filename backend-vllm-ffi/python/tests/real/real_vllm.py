@@ -6,6 +6,7 @@ The interpreter that runs pytest has the vLLM and the installed kvlens wheel; ``
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,6 +101,17 @@ def parquet(path, table):
 def text(path, table):
     with open(path / f"{table}.csv", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def recover(path):
+    """Runs ``kvlens recover``; returns, by table, how many rows there are and how many it got back."""
+    command = os.environ.get("KVLENS_COMMAND", "kvlens")
+    if shutil.which(command) is None:
+        pytest.skip("no `kvlens` command: cargo build --release, or set KVLENS_COMMAND")
+    done = subprocess.run([command, "recover", "--json", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [run] = json.loads(done.stdout)
+    return run["formats"]["parquet"]
 
 
 only_v1 = pytest.mark.skipif(v0(), reason="of the V1 engine")

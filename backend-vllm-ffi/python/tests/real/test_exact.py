@@ -114,6 +114,42 @@ def test_v0(run, runs):
 
 
 @only_v1
+@pytest.mark.parametrize("multiprocessing", ["0", "1"])
+def test_block_lives_from_kv_events(run, runs, multiprocessing):
+    found = run("""
+        import kvlens, msgspec, zmq
+        from vllm import LLM
+        from vllm.config import KVEventsConfig
+        from vllm.distributed.kv_events import KVEventBatch
+        endpoint = "ipc://" + os.environ["RUNS"] + "-events"
+        llm = LLM(**BASE, kv_events_config=KVEventsConfig(
+            enable_kv_cache_events=True, publisher="zmq", endpoint=endpoint))
+        run = kvlens.attach(llm, out=os.environ["RUNS"], interval=0.2)
+        own = zmq.Context.instance().socket(zmq.SUB)
+        own.setsockopt(zmq.RCVHWM, 0)
+        own.subscribe(b"")
+        own.connect(endpoint)
+        time.sleep(1)
+        for _ in range(2):
+            llm.generate(PROMPTS, sampling(100), use_tqdm=False)
+        counted = {"BlockStored": 0, "BlockRemoved": 0}
+        while own.poll(1000):
+            for event in msgspec.msgpack.decode(own.recv_multipart()[2], type=KVEventBatch).events:
+                counted[type(event).__name__] += len(event.block_hashes)
+        run.close()
+        figures = run.summary()["sources"][0]["metrics"]
+        answer(**counted, lifetimes=figures["kv_block_lifetime_ns"]["count"], block_size=BASE["block_size"])
+    """, RUNS=str(runs), VLLM_ENABLE_V1_MULTIPROCESSING=multiprocessing).answer
+    rows = parquet(only_run(runs), "blocks")
+    evicted = [row for row in rows if row["end"] == "evicted"]
+    assert len(evicted) == found["BlockRemoved"] == found["lifetimes"] > 0
+    assert len(rows) == found["BlockStored"] > len(evicted)
+    assert {row["end"] for row in rows} == {"evicted", "censored"}
+    assert all(row["lifetime_ns"] > 0 and row["tokens"] == found["block_size"] for row in evicted)
+    assert all(row["sample_every"] == 1 and row["reuse_count"] is None for row in rows)
+
+
+@only_v1
 def test_async_llm(run, runs):
     found = run("""
         import asyncio, kvlens

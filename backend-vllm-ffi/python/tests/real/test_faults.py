@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from real_vllm import manifest, only_run, only_v1, parquet
+from real_vllm import manifest, only_run, only_v0, only_v1, parquet, recover
 
 GENERATE = """
     from vllm import LLM
@@ -73,21 +73,15 @@ def test_kill_9_loses_nothing_that_was_flushed(start, runs):
     script.process.wait(timeout=30)
     path = only_run(runs)
     assert manifest(path).get("end") is None or not manifest(path)["clean_stop"]
-    # What lies there is what `kvlens recover` works on: the rows in the streams beside the open parts.
-    import pyarrow.ipc as ipc
-
-    rows = len(parquet(path, "requests"))
-    for stream in (path / "requests").glob("*.arrows"):
-        with open(stream, "rb") as file:
-            reader = ipc.open_stream(file)
-            while True:
-                try:
-                    rows += reader.read_next_batch().num_rows
-                except (StopIteration, OSError, ValueError, EOFError):
-                    break
-                except Exception:
-                    break
-    assert rows >= 12
+    recovered = recover(path)
+    assert all(recovered[table]["recovered_rows"] > 0 for table in ("samples", "steps", "requests")), recovered
+    facts = manifest(path)
+    assert facts["clean_stop"] is False
+    rows, steps = parquet(path, "requests"), parquet(path, "steps")
+    assert len(rows) >= 12 and len({row["request_id"] for row in rows}) == len(rows), "nothing twice"
+    assert [row["step"] for row in steps] == list(range(len(steps))), "no step is missing up to the last flush"
+    assert parquet(path, "samples")[-1]["generation_tokens"] >= 120
+    assert all(table["recovered_rows"] == 0 for table in recover(path).values()), "once is enough"
 
 
 def test_interrupt(start, runs):
@@ -250,3 +244,74 @@ def test_the_fallback_fills_a_gap(run, runs):
     assert script["total"] == script["own"] == 720
     served = {row["served_by"] for row in parquet(only_run(runs), "samples")}
     assert {"stat_logger", "get_metrics"} <= served
+
+
+@only_v0
+def test_statistics_of_another_shape_v0(run, runs):
+    """The same on the older engine."""
+    script = run("""
+        import kvlens
+        from vllm import LLM
+        llm = LLM(**BASE)
+        run = kvlens.attach(llm, out=os.environ["RUNS"], interval=0.1)
+        [ours] = [one for name, one in llm.llm_engine.stat_loggers.items() if name.startswith("kvlens")]
+        inner, turn = ours.log, [0]
+        def log(stats):
+            turn[0] += 1
+            broken = [
+                lambda: delattr(stats, "num_waiting_sys"), lambda: setattr(stats, "gpu_cache_usage_sys", float("nan")),
+                lambda: setattr(stats, "num_running_sys", -5), lambda: setattr(stats, "gpu_prefix_cache_hit_rate", "no"),
+                lambda: setattr(stats, "time_per_output_tokens_iter", [None, "x", -1.0, float("nan")]),
+                lambda: setattr(stats, "num_generation_tokens_iter", "many"),
+                lambda: setattr(stats, "time_e2e_requests", 7), lambda: setattr(stats, "time_queue_requests", [None]),
+            ]
+            kept = vars(stats).copy()
+            broken[turn[0] % len(broken)]()
+            try:
+                inner(stats)
+            finally:
+                vars(stats).clear()
+                vars(stats).update(kept)
+        ours.log = log
+        outputs = llm.generate(PROMPTS, sampling(40), use_tqdm=False)
+        ours.log = inner
+        outputs += llm.generate(PROMPTS, sampling(40), use_tqdm=False)
+        run.close()
+        answer(tokens=sum(len(o.outputs[0].token_ids) for o in outputs),
+               anomalies=run.summary()["sources"][0]["metrics"]["anomalies"])
+    """, RUNS=str(runs))
+    assert script.answer["tokens"] == 24 * 40
+    assert script.answer["anomalies"] > 0
+    assert len(parquet(only_run(runs), "requests")) >= 12
+
+
+@only_v0
+def test_the_fallback_fills_a_gap_v0(run, runs):
+    """Scheduler and block manager are looked at meanwhile, and the registry has what was counted."""
+    script = run("""
+        import kvlens
+        from vllm import LLM
+        llm = LLM(**BASE)
+        run = kvlens.attach(llm, out=os.environ["RUNS"], interval=0.05)
+        [ours] = [one for name, one in llm.llm_engine.stat_loggers.items() if name.startswith("kvlens")]
+        take = ours._requests
+        tokens = 0
+        def generate():
+            return sum(len(o.outputs[0].token_ids) for o in llm.generate(PROMPTS, sampling(20), use_tqdm=False))
+        tokens += generate()
+        def broken(*_):
+            raise ValueError("broken on purpose")
+        ours._requests = broken
+        tokens += generate()
+        time.sleep(0.5)
+        served, in_gap = run.snapshot()["served_by"], run.snapshot()["metrics"]["generation_tokens"]
+        ours._requests = take
+        time.sleep(1.0)
+        tokens += generate()
+        run.close()
+        answer(served=served, in_gap=in_gap, tokens=tokens, total=run.snapshot()["metrics"]["generation_tokens"])
+    """, RUNS=str(runs)).answer
+    assert script["served"] == "scheduler_poll" and script["in_gap"] == 480
+    assert script["total"] == script["tokens"] == 720
+    served = {row["served_by"] for row in parquet(only_run(runs), "samples")}
+    assert {"v0_stat_logger", "scheduler_poll"} <= served

@@ -58,6 +58,10 @@ def test_requests():
 def test_blocks():
     assert native.BLOCK_STRUCT.size == size("kvlens_block")
     assert struct.calcsize("=IIQ") == 16
+    bits = [value for name, value in constants("KVLENS_BLOCK_").items() if value not in (0, 3, 255) and name not in (
+        "KVLENS_BLOCK_REALLOCATED", "KVLENS_BLOCK_RESET")]
+    assert bits == [native.BLOCK_NUMBER, native.BLOCK_PREFIX_HASH, native.BLOCK_TOKENS, native.BLOCK_IDLE,
+                    native.BLOCK_REUSE_COUNT, native.BLOCK_CACHED]
 
 
 def test_codes():

@@ -144,3 +144,25 @@ def test_after_close_and_in_a_fork(session, stats):
     session.close()
     log.record(stats.NewScheduler(), stats.NewIteration())
     assert metrics(session)["steps"] == 1
+
+
+def test_no_step_is_lost_while_figures_are_read_out(session, stats):
+    import threading
+
+    stop = threading.Event()
+
+    def read_out():
+        while not stop.is_set():
+            session.snapshot()
+
+    readers = [threading.Thread(target=read_out) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    log = V1Logger(session)
+    scheduler, decode = stats.NewScheduler(), stats.NewIteration(2, (0.01, 0.02))
+    for _ in range(3000):
+        log.record(scheduler, decode)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert metrics(session)["steps"] == 3000 and metrics(session)["generation_tokens"] == 6000
