@@ -80,7 +80,8 @@ def test_kill_9_loses_nothing_that_was_flushed(start, runs):
     rows, steps = parquet(path, "requests"), parquet(path, "steps")
     assert len(rows) >= 12 and len({row["request_id"] for row in rows}) == len(rows), "nothing twice"
     assert [row["step"] for row in steps] == list(range(len(steps))), "no step is missing up to the last flush"
-    assert parquet(path, "samples")[-1]["generation_tokens"] >= 120
+    counted = parquet(path, "samples")[-1]["generation_tokens"]
+    assert 0 < counted <= sum(row["generation_tokens"] for row in steps), "as of the last sample"
     assert all(table["recovered_rows"] == 0 for table in recover(path).values()), "once is enough"
 
 
