@@ -1,7 +1,7 @@
 //! Summarises a run: `summary RUN [--json] [--kv] [--why N] [--threads N] [--repeat N]`. With `--repeat` it times itself
 //! instead.
 
-use kvlens_analysis::kv::{ShardsOptions, answers};
+use kvlens_analysis::kv::answers;
 use kvlens_analysis::summary::summary;
 use kvlens_analysis::why::{Which, why};
 use kvlens_analysis::{Run, ScanOptions};
@@ -22,10 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         match arg.as_str() {
             "--json" => json = true,
-            "--kv" => print!(
-                "{}",
-                answers(&Run::open(&path)?, ShardsOptions::new(1.0), options)?
-            ),
+            "--kv" => print!("{}", answers(&Run::open(&path)?, None, options)?),
             "--why" => print!(
                 "{}",
                 why(&Run::open(&path)?, &Which::Slowest(number()?), options)?

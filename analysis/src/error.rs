@@ -140,6 +140,30 @@ pub enum AnalysisError {
         /// How many were given.
         given: usize,
     },
+    /// A report lays a few runs over each other, not none and not many.
+    #[error("a report takes 1 to {most} runs, {given} given")]
+    RunCount {
+        /// How many were given.
+        given: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// The runs hold nothing for a plot.
+    #[error("there is no plot `{id}` of these runs: {reason}")]
+    NoPlot {
+        /// The plot.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// No plot has such a name.
+    #[error("no plot is called `{id}`; there are: {}", known.join(", "))]
+    UnknownPlot {
+        /// The name.
+        id: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
     /// A worker thread died.
     #[error("a reading thread panicked; this is a defect")]
     Worker,

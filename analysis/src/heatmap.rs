@@ -36,41 +36,84 @@ pub struct HeatMap {
     pub counts: Vec<Vec<u64>>,
 }
 
+impl HeatMap {
+    /// The row that holds a quantile of each column, as its smallest and largest value; `None` where a column is empty.
+    pub fn quantile(&self, q: f64) -> Vec<Option<(u64, u64)>> {
+        let one = |counts: &Vec<u64>| {
+            let total: u64 = counts.iter().sum();
+            let mut left = crate::stats::quantiles::rank(q, total);
+            let row = counts.iter().position(|count| {
+                let here = left < *count;
+                left = left.saturating_sub(*count);
+                here
+            })?;
+            self.rows.get(row).copied()
+        };
+        self.counts.iter().map(one).collect()
+    }
+}
+
 /// Counts a latency over time: a request's at its arrival, a step's at its start.
 ///
 /// # Errors
 /// [`AnalysisError::UnknownMetric`] for a name that is neither a request's latency nor `step_time_ns`,
 /// [`AnalysisError::NoTable`] if its table was not recorded, or what reading it gives.
 pub fn heat_map(run: &Run, name: &str, columns: usize, options: ScanOptions) -> Result<HeatMap> {
-    let (table, time) = match name {
-        "step_time_ns" => (Table::Steps, "timestamp"),
-        _ if LATENCIES.contains(&name) => (Table::Requests, "arrival"),
-        _ => {
-            let known = LATENCIES
-                .iter()
-                .chain(&["step_time_ns"])
-                .map(|name| (*name).to_owned())
-                .collect();
-            return Err(AnalysisError::UnknownMetric {
-                name: name.to_owned(),
-                known,
-            });
-        }
+    let table = table_of(name)?;
+    let mut found = heat_maps(run, table, &[name], columns, options)?;
+    Ok(found.remove(0))
+}
+
+/// Counts several latencies of one table in one pass, in the order of their names.
+pub(crate) fn heat_maps(
+    run: &Run,
+    table: Table,
+    names: &[&str],
+    columns: usize,
+    options: ScanOptions,
+) -> Result<Vec<HeatMap>> {
+    let time = if table == Table::Steps {
+        "timestamp"
+    } else {
+        "arrival"
     };
-    let columns = columns.clamp(1, 1 << 14);
-    let new = || Grid {
+    let grid = || Grid {
         shift: NARROWEST,
         columns: BTreeMap::new(),
-        at_most: columns,
+        at_most: columns.clamp(1, 1 << 14),
     };
-    let step = |grid: &mut Grid, batch: &RecordBatch| grid.add(Cols::new(batch), time, name);
-    let grid = run
-        .scan(table)?
-        .columns(&[time, name])
-        .options(options)
-        .fold(new, step, Grid::merge)?
-        .value;
-    Ok(grid.finish(Label::of(run, name)))
+    let new = || -> Vec<Grid> { names.iter().map(|_| grid()).collect() };
+    let step = |grids: &mut Vec<Grid>, batch: &RecordBatch| {
+        let mut pairs = grids.iter_mut().zip(names);
+        pairs.try_for_each(|(grid, name)| grid.add(Cols::new(batch), time, name))
+    };
+    let merge = |mine: &mut Vec<Grid>, theirs: Vec<Grid>| {
+        mine.iter_mut()
+            .zip(theirs)
+            .for_each(|(mine, theirs)| mine.merge(theirs));
+    };
+    let wanted = [&[time], names].concat();
+    let scan = run.scan(table)?.columns(&wanted).options(options);
+    let grids = scan.fold(new, step, merge)?.value;
+    let named = grids.into_iter().zip(names);
+    Ok(named
+        .map(|(grid, name)| grid.finish(Label::of(run, name)))
+        .collect())
+}
+
+/// The table that holds a latency.
+fn table_of(name: &str) -> Result<Table> {
+    match name {
+        "step_time_ns" => Ok(Table::Steps),
+        _ if LATENCIES.contains(&name) => Ok(Table::Requests),
+        _ => {
+            let known = LATENCIES.iter().chain(&["step_time_ns"]);
+            Err(AnalysisError::UnknownMetric {
+                name: name.to_owned(),
+                known: known.map(|name| (*name).to_owned()).collect(),
+            })
+        }
+    }
 }
 
 /// Columns that widen as the run gets longer.

@@ -18,6 +18,7 @@ pub mod metrics;
 mod num;
 pub mod overview;
 pub mod render;
+pub mod report;
 pub mod run;
 pub mod scan;
 pub mod stats;

@@ -52,3 +52,12 @@ pub(crate) fn size(value: u64) -> usize {
 pub(crate) fn ratio(part: f64, whole: f64) -> Option<f64> {
     (whole > 0.0).then(|| part / whole)
 }
+
+/// A float without a fraction as an integer.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the cast saturates, and the callers check"
+)]
+pub(crate) fn whole(value: f64) -> i64 {
+    value as i64
+}

@@ -21,3 +21,5 @@ mod figures;
 mod made;
 #[path = "suite/reading.rs"]
 mod reading;
+#[path = "suite/report.rs"]
+mod report;

@@ -458,3 +458,64 @@ fn a_run_is_read_back() {
     assert_eq!(code(&compare("nonsense")), 2);
     assert_eq!(code(&kvlens(&["summary", "/nowhere"])), 1);
 }
+
+#[test]
+fn a_run_is_made_a_report() {
+    let out = tempfile::tempdir().unwrap();
+    run(
+        out.path(),
+        &[
+            "--device",
+            "sim",
+            "--quiet",
+            "--limit",
+            "40",
+            "--tables",
+            "all,accesses",
+        ],
+    );
+    let path = out.path().join("run_id=t").display().to_string();
+    let page = out.path().join("page.html").display().to_string();
+    let output = kvlens(&["report", &path, "-o", &page]);
+    assert!(
+        code(&output) == 0 && stdout(&output).contains("wrote"),
+        "{}",
+        stderr(&output)
+    );
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.starts_with("<!DOCTYPE html>") && html.contains("plot-miss_ratio"));
+    assert!(stdout(&kvlens(&["report", &path, "-o", "-"])).contains("plot-ttft_cdf"));
+    assert_eq!(code(&kvlens(&["report", "/nowhere"])), 1);
+    assert_eq!(code(&kvlens(&["report"])), 2);
+    let nowhere = kvlens(&["report", &path, "-o", "/nowhere/page.html"]);
+    assert!(
+        code(&nowhere) == 1 && stderr(&nowhere).contains("can't write"),
+        "{}",
+        stderr(&nowhere)
+    );
+}
+
+#[test]
+fn the_cache_is_asked() {
+    let out = tempfile::tempdir().unwrap();
+    run(
+        out.path(),
+        &["--device", "sim", "--quiet", "--tables", "all,accesses"],
+    );
+    let path = out.path().join("run_id=t").display().to_string();
+    let found = json(&kvlens(&["cache", "--json", &path]));
+    let sizes = found["what_if"].as_array().unwrap();
+    assert_eq!(sizes.len(), 7);
+    assert_eq!(sizes[3]["blocks"], 4096);
+    // Nothing was evicted, so the run hit what a cache of any size from its own on hits.
+    let measured =
+        found["measured"]["hits"].as_f64().unwrap() / found["measured"]["accesses"].as_f64().unwrap();
+    assert!(
+        (sizes[3]["hit_rate"].as_f64().unwrap() - measured).abs() < 1e-9,
+        "{found}"
+    );
+    assert!(stdout(&kvlens(&["cache", "--sample", "0.5", &path])).contains("sampled at 50.0 %"));
+    assert!(stdout(&kvlens(&["cache", "--markdown", &path])).contains("| 2 x |"));
+    assert_eq!(code(&kvlens(&["cache", "--sample", "0", &path])), 2);
+    assert_eq!(code(&kvlens(&["cache", "/nowhere"])), 1);
+}

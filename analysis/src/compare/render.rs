@@ -47,7 +47,7 @@ impl Comparison {
         serde_json::to_string_pretty(self)
     }
 
-    fn document(&self) -> Document {
+    pub(crate) fn document(&self) -> Document {
         let mut out = Document::default();
         for candidate in &self.candidates {
             out.heading(format!(

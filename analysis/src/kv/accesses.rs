@@ -58,23 +58,60 @@ pub fn access_curve(
     shards: ShardsOptions,
     options: ScanOptions,
 ) -> Result<MissRatioCurve> {
-    let columns = ["prefix_hash", "first_admission", "sample_every"];
+    let found = followed(run, shards, options)?;
+    Ok(match sizes {
+        Some(sizes) => found.sampler.curve(sizes, found.recorded),
+        None => found.curve(&[]),
+    })
+}
+
+/// Look-ups that were followed.
+#[derive(Debug)]
+pub(super) struct Followed {
+    sampler: Sampler,
+    /// The share of contents that were recorded at all.
+    recorded: f64,
+    pub(super) summary: AccessSummary,
+}
+
+impl Followed {
+    /// The curve at sizes up to the number of different blocks, and at some more.
+    pub(super) fn curve(&self, more: &[u64]) -> MissRatioCurve {
+        let mut sizes = sizes_up_to(blocks_of(&self.sampler, self.recorded), POINTS);
+        sizes.extend(more);
+        sizes.sort_unstable();
+        sizes.dedup();
+        self.sampler.curve(&sizes, self.recorded)
+    }
+}
+
+/// Follows the look-ups at first admission, and counts them.
+pub(super) fn followed(run: &Run, shards: ShardsOptions, options: ScanOptions) -> Result<Followed> {
+    let columns = ["prefix_hash", "first_admission", "hit", "sample_every"];
     let scan = run.scan(Table::Accesses)?.columns(&columns).options(options);
     let mut sampler = Sampler::new(shards.rate);
-    let mut every = 1;
+    let mut summary = AccessSummary {
+        sample_every: 1,
+        ..AccessSummary::default()
+    };
     scan.for_each(|batch| {
         let cols = Cols::new(batch);
         let (hash, first) = (cols.numbers("prefix_hash")?, cols.flags("first_admission")?);
-        every = every.max(cols.numbers("sample_every")?.get(0).unwrap_or(1));
+        let (hit, every) = (cols.flags("hit")?, cols.numbers("sample_every")?);
+        summary.sample_every = summary.sample_every.max(every.get(0).unwrap_or(1));
         for row in 0..cols.rows() {
             let counts = first.is_none_or(|first| first.value(row));
             if let (Some(hash), true) = (hash.get(row), counts) {
                 sampler.access(hash);
+                summary.accesses += 1;
+                summary.hits += u64::from(hit.is_some_and(|hit| hit.value(row)));
             }
         }
         Ok(())
     })?;
-    let recorded = 1.0 / crate::num::float(every);
-    let own = sizes_up_to(blocks_of(&sampler, recorded), POINTS);
-    Ok(sampler.curve(sizes.unwrap_or(&own), recorded))
+    Ok(Followed {
+        sampler,
+        recorded: 1.0 / crate::num::float(summary.sample_every),
+        summary,
+    })
 }

@@ -1,8 +1,9 @@
 //! All questions about the cache of one run, answered together.
 
-use super::{MissRatioCurve, Refetched, ShardsOptions, access_curve};
+use super::accesses::followed;
+use super::{AccessSummary, Lives, MissRatioCurve, Refetched, ShardsOptions};
 use crate::error::Result;
-use crate::num::float;
+use crate::num::{float, ratio};
 use crate::overview::{Overview, QUANTILES};
 use crate::render::number::{duration, grouped, percent};
 use crate::render::{Document, Table};
@@ -14,8 +15,11 @@ use kvlens_core::Table as TableName;
 
 /// Points of the residency curve that are given.
 const RESIDENCY_POINTS: usize = 200;
+/// Said where a curve is asked for and can't be made.
+pub(crate) const NO_ACCESSES: &str = "no miss-ratio curve: the run holds no table `accesses`; record it with \
+    `--tables all,accesses` (`kvlens run`) or a source's access rows to learn what more memory would give";
 /// Multiples of the pool's size for which the hit rate is told.
-const MULTIPLES: [f64; 5] = [0.5, 1.0, 2.0, 4.0, 8.0];
+pub const MULTIPLES: [f64; 7] = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0];
 
 /// What a run tells about its KV cache. Serialises to JSON; `Display` is for people.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -25,17 +29,23 @@ pub struct KvAnswers {
     pub run_id: String,
     /// Blocks of the pool.
     pub blocks_total: Option<u64>,
+    /// Look-ups at first admission, as the run served them; `None` if they were not recorded.
+    pub measured: Option<AccessSummary>,
     /// The hit rate against the cache's size; `None` if look-ups were not recorded.
     pub curve: Option<MissRatioCurve>,
-    /// The hit rate at multiples of the pool's size.
+    /// The hit rate at [multiples](MULTIPLES) of the pool's size.
     pub what_if: Vec<WhatIf>,
     /// How long blocks live; `None` if block lives were not recorded.
     pub residency: Option<Residency>,
     /// Content that was evicted and came back.
     pub refetched: Option<Refetched>,
-    /// Blocks evicted that a preemption had released.
+    /// Blocks evicted.
+    pub evicted: Option<u64>,
+    /// Those of them that a preemption had released.
     pub self_inflicted: Option<u64>,
-    /// Tokens computed again after preemptions, over tokens computed.
+    /// Tokens computed again after preemptions.
+    pub recomputed_tokens: Option<u64>,
+    /// The same over tokens computed.
     pub recomputed: Option<f64>,
     /// Tokens that matched a cached prefix beyond the last whole block, over tokens looked up.
     pub almost_hit: Option<f64>,
@@ -74,42 +84,73 @@ pub struct Residency {
     pub points: Vec<SurvivalPoint>,
 }
 
-/// Answers the questions about a run's cache that its tables allow.
+/// Answers the questions about a run's cache that its tables allow; by default the curve is
+/// [exact where that takes seconds](ShardsOptions::fitting).
 ///
 /// # Errors
 /// What reading the run gives.
-pub fn answers(run: &Run, shards: ShardsOptions, options: ScanOptions) -> Result<KvAnswers> {
-    let overview = Overview::read(run, options)?;
-    let summary = overview.summary();
-    let asked = run.has(TableName::Accesses);
-    let curve = asked
-        .then(|| access_curve(run, None, shards, options))
-        .transpose()?;
-    let blocks_total = summary.blocks.map(|blocks| blocks.total);
-    let lives = overview.lives();
-    let residency = lives.map(|lives| {
-        let survival = lives.residency();
-        Residency {
-            events: survival.events,
-            censored: survival.censored,
-            p50_ns: survival.quantile(0.5),
-            p90_ns: survival.quantile(0.9),
-            points: survival.decimated(RESIDENCY_POINTS),
-        }
-    });
-    Ok(KvAnswers {
-        run_id: run.id().to_owned(),
-        blocks_total,
-        what_if: what_if(curve.as_ref(), blocks_total),
-        curve,
-        residency,
-        refetched: lives.and_then(super::Lives::refetched),
-        self_inflicted: lives.map(super::Lives::self_inflicted),
-        recomputed: summary.rates.recomputed,
-        almost_hit: summary.rates.almost_hit,
-        idle_before_evict_ns: lives.map_or_else(Vec::new, |lives| of_values(&lives.idle, &QUANTILES)),
-        reuse_gap_ns: lives.map_or_else(Vec::new, |lives| of_values(&lives.reuse_gap, &QUANTILES)),
-    })
+pub fn answers(run: &Run, shards: Option<ShardsOptions>, options: ScanOptions) -> Result<KvAnswers> {
+    Overview::read(run, options)?.kv_answers(shards, options)
+}
+
+impl Overview<'_> {
+    /// Answers the questions about the cache, as [`answers`] does, where the run has been read already.
+    ///
+    /// # Errors
+    /// What reading the look-ups gives.
+    pub fn kv_answers(&self, shards: Option<ShardsOptions>, options: ScanOptions) -> Result<KvAnswers> {
+        let blocks_total = self.block_split().map(|blocks| blocks.total);
+        let rows = self.rows.get(TableName::Accesses.name()).copied().unwrap_or(0);
+        let shards = shards.unwrap_or_else(|| ShardsOptions::fitting(rows));
+        let found = (rows > 0)
+            .then(|| followed(self.run, shards, options))
+            .transpose()?;
+        let curve = found
+            .as_ref()
+            .map(|found| found.curve(&multiples(blocks_total.unwrap_or(0))));
+        let lives = self.lives();
+        let rates = self.rates();
+        Ok(KvAnswers {
+            run_id: self.run.id().to_owned(),
+            blocks_total,
+            measured: found.map(|found| found.summary),
+            what_if: what_if(curve.as_ref(), blocks_total),
+            curve,
+            residency: lives.map(residency),
+            refetched: lives.and_then(Lives::refetched),
+            evicted: self.total("kv_blocks_evicted"),
+            self_inflicted: self.total("kv_blocks_evicted_preempted").or_else(|| {
+                let lives = lives?;
+                Some(lives.self_inflicted().saturating_mul(lives.sample_every.max(1)))
+            }),
+            recomputed_tokens: self.total("recomputed_tokens"),
+            recomputed: rates.recomputed,
+            almost_hit: rates.almost_hit,
+            idle_before_evict_ns: lives.map_or_else(Vec::new, |lives| of_values(&lives.idle, &QUANTILES)),
+            reuse_gap_ns: lives.map_or_else(Vec::new, |lives| of_values(&lives.reuse_gap, &QUANTILES)),
+        })
+    }
+}
+
+fn residency(lives: &Lives) -> Residency {
+    let survival = lives.residency();
+    Residency {
+        events: survival.events,
+        censored: survival.censored,
+        p50_ns: survival.quantile(0.5),
+        p90_ns: survival.quantile(0.9),
+        points: survival.decimated(RESIDENCY_POINTS),
+    }
+}
+
+/// The sizes that [`WhatIf`] tells.
+fn multiples(total: u64) -> Vec<u64> {
+    let size = |multiple: f64| crate::num::rounded(multiple * float(total));
+    MULTIPLES
+        .map(size)
+        .into_iter()
+        .filter(|blocks| *blocks > 0)
+        .collect()
 }
 
 fn what_if(curve: Option<&MissRatioCurve>, total: Option<u64>) -> Vec<WhatIf> {
@@ -118,16 +159,16 @@ fn what_if(curve: Option<&MissRatioCurve>, total: Option<u64>) -> Vec<WhatIf> {
     };
     let at = |multiple: f64| {
         let blocks = crate::num::rounded(multiple * float(total));
-        let near = curve.points.iter().find(|point| point.blocks >= blocks);
-        let error = near.or(curve.points.last()).map_or(0.0, |point| point.error);
-        WhatIf {
+        // Every multiple is a point of the curve.
+        let point = curve.points.iter().find(|point| point.blocks == blocks)?;
+        Some(WhatIf {
             multiple,
             blocks,
-            hit_rate: curve.hit_rate(blocks),
-            error,
-        }
+            hit_rate: point.hit_rate,
+            error: point.error,
+        })
     };
-    MULTIPLES.map(at).into()
+    MULTIPLES.into_iter().filter_map(at).collect()
 }
 
 impl std::fmt::Display for KvAnswers {
@@ -155,65 +196,73 @@ impl KvAnswers {
         serde_json::to_string_pretty(self)
     }
 
-    fn document(&self) -> Document {
+    pub(crate) fn document(&self) -> Document {
         let mut out = Document::default();
         out.heading(format!("KV cache of run {}", self.run_id));
         self.sizes(&mut out);
+        out.heading("Blocks");
+        out.table(self.facts());
+        out
+    }
+
+    fn facts(&self) -> Table {
         let mut facts = Table::new(["", "", ""]);
         let mut row = |name: &str, value: String, aside: String| facts.row([name.to_owned(), value, aside]);
         if let Some(lives) = &self.residency {
             let unseen = || "beyond the recording".to_owned();
             let time = |time: Option<u64>| time.map_or_else(unseen, |time| duration(float(time)));
             let counts = format!(
-                "{} ended, {} outlived the recording",
+                "{} ended, {} outlived the recording (Kaplan-Meier)",
                 grouped(lives.events),
                 grouped(lives.censored)
             );
-            row("half of the blocks live", time(lives.p50_ns), counts);
-            row("nine tenths of them", time(lives.p90_ns), String::new());
-        }
-        if let Some(found) = self.refetched {
-            let of = found
-                .share()
-                .map_or(String::new(), |share| format!("{} of lives", percent(share)));
-            row(
-                "lives made necessary by an eviction",
-                grouped(found.refetched),
-                of,
-            );
-        }
-        if let Some(blocks) = self.self_inflicted {
-            row("evicted after a preemption", grouped(blocks), String::new());
-        }
-        for (name, share) in [
-            ("tokens computed again", self.recomputed),
-            ("almost-hit tokens", self.almost_hit),
-        ] {
-            if let Some(share) = share {
-                row(name, percent(share), String::new());
-            }
+            row("half of the blocks live at most", time(lives.p50_ns), counts);
+            row("nine tenths of them at most", time(lives.p90_ns), String::new());
         }
         for (name, quantiles) in [
-            ("idle before eviction", &self.idle_before_evict_ns),
-            ("between uses", &self.reuse_gap_ns),
+            ("from the last use to eviction", &self.idle_before_evict_ns),
+            ("between uses of a block", &self.reuse_gap_ns),
         ] {
-            let median = quantiles.first().and_then(|quantile| quantile.value);
-            let p99 = quantiles
-                .get(2)
-                .filter(|quantile| quantile.supported)
-                .and_then(|quantile| quantile.value);
-            if let Some(median) = median {
-                let tail = p99.map_or(String::new(), |p99| format!("p99 {}", duration(float(p99))));
-                row(name, duration(float(median)), tail);
+            let at = |at: usize| quantiles.get(at).filter(|found| found.supported)?.value;
+            let tail = at(2).map_or(String::new(), |p99| format!("p99 {}", duration(float(p99))));
+            if let Some(median) = at(0) {
+                row(name, format!("p50 {}", duration(float(median))), tail);
             }
         }
-        out.table(facts);
-        out
+        let of = |share: Option<f64>, what: &str| {
+            share.map_or(String::new(), |share| format!("{} {what}", percent(share)))
+        };
+        if let Some(blocks) = self.evicted {
+            row("blocks evicted", grouped(blocks), String::new());
+        }
+        if let Some(found) = self.refetched {
+            let share = of(found.share(), "of lives");
+            row("fetched again after an eviction", grouped(found.refetched), share);
+        }
+        if let Some(blocks) = self.self_inflicted {
+            let share = self
+                .evicted
+                .and_then(|evicted| ratio(float(blocks), float(evicted)));
+            let aside = of(share, "of evictions: self-inflicted");
+            row("evicted after a preemption", grouped(blocks), aside);
+        }
+        if let Some(tokens) = self.recomputed_tokens {
+            let aside = of(self.recomputed, "of tokens computed");
+            row("tokens computed again after preemptions", grouped(tokens), aside);
+        }
+        if let Some(share) = self.almost_hit {
+            row(
+                "almost-hit tokens",
+                percent(share),
+                "of tokens looked up".to_owned(),
+            );
+        }
+        facts
     }
 
     fn sizes(&self, out: &mut Document) {
         let Some(curve) = &self.curve else {
-            out.paragraph("no miss-ratio curve: record the table `accesses` to get one");
+            out.paragraph(NO_ACCESSES);
             return;
         };
         let kind = if curve.rate < 1.0 {
@@ -222,21 +271,51 @@ impl KvAnswers {
             "exact".to_owned()
         };
         out.paragraph(format!(
-            "{} look-ups of {} blocks; a cache that never forgets would hit {} ({kind})",
+            "{} look-ups of {} different blocks; a cache that never forgets would hit {} ({kind})",
             grouped(curve.accesses),
             grouped(curve.blocks),
             percent(curve.ceiling)
         ));
-        let mut table = Table::new(["pool size", "blocks", "hit rate (LRU)", "±"]);
+        let sampled = self.what_if.iter().any(|size| size.error > 0.0);
+        let mut table = Table::new([
+            "pool size",
+            "blocks",
+            "hit rate (LRU)",
+            if sampled { "±" } else { "" },
+            "",
+        ]);
+        let measured = self
+            .measured
+            .and_then(|found| ratio(float(found.hits), float(found.accesses)));
         for size in &self.what_if {
-            let multiple = format!("{} x", size.multiple);
             let error = if size.error > 0.0 {
                 percent(size.error)
             } else {
                 String::new()
             };
-            table.row([multiple, grouped(size.blocks), percent(size.hit_rate), error]);
+            let is_pool = (size.multiple - 1.0).abs() < f64::EPSILON;
+            let measured = measured.filter(|_| is_pool);
+            let aside = measured.map_or(String::new(), |rate| {
+                format!("the run itself hit {}", percent(rate))
+            });
+            let multiple = format!("{} x", size.multiple);
+            table.row([
+                multiple,
+                grouped(size.blocks),
+                percent(size.hit_rate),
+                error,
+                aside,
+            ]);
         }
         out.table(table);
+        let distances = curve.reuse_distance.iter();
+        let distances = distances.map(|found| format!("p{} {}", found.q * 100.0, grouped(found.blocks)));
+        let distances: Vec<_> = distances.collect();
+        if !distances.is_empty() {
+            out.paragraph(format!(
+                "reuse distance, in different blocks between two uses of one: {}",
+                distances.join(", ")
+            ));
+        }
     }
 }

@@ -19,6 +19,14 @@ impl ShardsOptions {
     /// One content in a hundred.
     pub const DEFAULT_RATE: f64 = 0.01;
 
+    /// Accesses up to which [`fitting`](Self::fitting) is exact.
+    pub const EXACT_ACCESSES: u64 = 10_000_000;
+
+    /// Exact for a number of accesses that takes seconds, a sample of about that many where there are more.
+    pub fn fitting(accesses: u64) -> Self {
+        Self::new(float(Self::EXACT_ACCESSES) / float(accesses.max(1)))
+    }
+
     /// Follows a share of the contents, moved into [1e-6, 1].
     pub fn new(rate: f64) -> Self {
         Self {
@@ -55,6 +63,18 @@ pub struct MissRatioCurve {
     pub rate: f64,
     /// The curve, by size.
     pub points: Vec<CurvePoint>,
+    /// How many different blocks are touched between two uses of one, over all re-uses.
+    pub reuse_distance: Vec<ReuseDistance>,
+}
+
+/// A quantile of the reuse distance: an LRU cache of one block more serves this share of all re-uses.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct ReuseDistance {
+    /// Which quantile, such as 0.9.
+    pub q: f64,
+    /// The distance, in different blocks; scaled up if sampled.
+    pub blocks: u64,
 }
 
 /// A point of a curve.
@@ -255,7 +275,24 @@ fn curve(stack: &StackDistances, rate: f64, sizes: &[u64]) -> MissRatioCurve {
         ceiling: ratio(float(accesses - cold), float(accesses)).unwrap_or(0.0),
         rate,
         points,
+        reuse_distance: reuse_distances(stack, rate),
     }
+}
+
+fn reuse_distances(stack: &StackDistances, rate: f64) -> Vec<ReuseDistance> {
+    let prefix = running_sum(stack.counts());
+    let reuses = prefix.last().copied().unwrap_or(0);
+    let at = |q: f64| {
+        let rank = crate::stats::quantiles::rank(q, reuses);
+        let distance = prefix.partition_point(|before| *before <= rank).saturating_sub(1);
+        ReuseDistance {
+            q,
+            blocks: rounded(len(distance) / rate),
+        }
+    };
+    let quantiles = crate::overview::QUANTILES.iter();
+    let quantiles = quantiles.filter(|q| reuses >= crate::stats::needed(**q));
+    quantiles.map(|q| at(*q)).collect()
 }
 
 /// Sums of prefixes, the empty one included.

@@ -14,7 +14,8 @@ mod lives;
 mod stack;
 
 pub use accesses::{AccessSummary, access_curve, access_summary};
-pub use answers::{KvAnswers, Residency, WhatIf, answers};
-pub use curve::{CurvePoint, MissRatioCurve, ShardsOptions, exact_curve, sampled_curve};
+pub(crate) use answers::NO_ACCESSES;
+pub use answers::{KvAnswers, MULTIPLES, Residency, WhatIf, answers};
+pub use curve::{CurvePoint, MissRatioCurve, ReuseDistance, ShardsOptions, exact_curve, sampled_curve};
 pub use lives::{Lives, Refetched};
 pub use stack::StackDistances;

@@ -1,10 +1,11 @@
-//! Answers as text for a terminal and as Markdown, from one description.
+//! Answers as text for a terminal, as Markdown and as HTML, from one description.
 
+pub(crate) mod html;
 pub mod number;
 
 use std::fmt::Write as _;
 
-/// A document that is rendered as text or as Markdown.
+/// A document that is rendered as text, as Markdown or as HTML.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Document {
     blocks: Vec<Block>,
@@ -98,6 +99,32 @@ impl Table {
         }
     }
 
+    fn html(&self, out: &mut String) {
+        // A remark that begins with a number is none.
+        let has_header = self.header.iter().any(|cell| !cell.is_empty());
+        let is_number = |at| self.is_numeric(at) && self.width(at) <= 26 && (has_header || at == 1);
+        let columns: Vec<bool> = (0..self.columns()).map(is_number).collect();
+        let line = |row: &[String], tag: &str| {
+            let cell = |(at, numeric): (usize, &bool)| {
+                let text = html::escape(row.get(at).map_or("", String::as_str));
+                let class = if *numeric { " class=\"number\"" } else { "" };
+                if at == 0 {
+                    format!("<th scope=\"row\">{text}</th>")
+                } else {
+                    format!("<{tag}{class}>{text}</{tag}>")
+                }
+            };
+            let cells: String = columns.iter().enumerate().map(cell).collect();
+            format!("<tr>{cells}</tr>\n")
+        };
+        out.push_str("<div class=\"scroll\"><table>\n");
+        if has_header {
+            out.push_str(&format!("<thead>{}</thead>\n", line(&self.header, "th")));
+        }
+        let rows: String = self.rows.iter().map(|row| line(row, "td")).collect();
+        out.push_str(&format!("<tbody>{rows}</tbody></table></div>\n"));
+    }
+
     fn markdown(&self, out: &mut String) {
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
         let cell =
@@ -159,6 +186,26 @@ impl Document {
                     Ok(())
                 }
             };
+        }
+        out
+    }
+
+    /// Renders it as HTML, with headings of this level; nothing in it is taken for markup.
+    pub(crate) fn html(&self, level: u8) -> String {
+        let mut out = String::new();
+        for block in &self.blocks {
+            match block {
+                Block::Heading(text) => {
+                    out.push_str(&format!("<h{level}>{}</h{level}>\n", html::escape(text)));
+                }
+                Block::Paragraph(text) => out.push_str(&format!("<p>{}</p>\n", html::escape(text))),
+                Block::List(items) => {
+                    let item = |item: &String| format!("<li>{}</li>\n", html::escape(item));
+                    let items: String = items.iter().map(item).collect();
+                    out.push_str(&format!("<ul>\n{items}</ul>\n"));
+                }
+                Block::Table(table) => table.html(&mut out),
+            }
         }
         out
     }

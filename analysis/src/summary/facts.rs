@@ -137,7 +137,7 @@ impl Overview<'_> {
         Some((Some(sum.0), Some(sum.1), Some(sum.2)))
     }
 
-    pub(super) fn block_split(&self) -> Option<BlockSplit> {
+    pub(crate) fn block_split(&self) -> Option<BlockSplit> {
         let total = self.blocks_total()?;
         let part = |name: &str| {
             let (mean, low, high) = self.block_gauge(name)?;

@@ -182,6 +182,11 @@ impl Overview<'_> {
         out
     }
 
+    /// The shares that the totals give.
+    pub(crate) fn rates(&self) -> Rates {
+        rates(&self.totals(), self.finished().values().sum())
+    }
+
     fn totals(&self) -> BTreeMap<String, u64> {
         let found = TOTALS
             .iter()

@@ -33,7 +33,7 @@ impl Summary {
         serde_json::to_string_pretty(self)
     }
 
-    fn document(&self) -> Document {
+    pub(crate) fn document(&self) -> Document {
         let mut out = Document::default();
         out.heading(format!("Run {}", self.run.run_id));
         out.table(self.facts_table());

@@ -4,8 +4,8 @@ use kvlens_arrow::{ArrowExporter, ArrowOptions};
 use kvlens_core::record::{BlockEnd, FinishReason, Opt32, Opt64, Text};
 use kvlens_core::run::RunEnd;
 use kvlens_core::{
-    Batch, BlockRow, Exporter, RequestRow, RunInfo, RunSchema, Sample, SourceIndex, SourceInfo, StepRow,
-    Value, catalog,
+    AccessRow, Batch, BlockRow, Exporter, RequestRow, RunInfo, RunSchema, Sample, SourceIndex, SourceInfo,
+    StepRow, Tables, Value, catalog,
 };
 use kvlens_csv::{CsvExporter, CsvOptions};
 use kvlens_parquet::{ParquetExporter, ParquetOptions};
@@ -21,6 +21,7 @@ pub(crate) struct Made {
     pub(crate) steps: Vec<StepRow>,
     pub(crate) requests: Vec<RequestRow>,
     pub(crate) blocks: Vec<BlockRow>,
+    pub(crate) accesses: Vec<AccessRow>,
     pub(crate) samples: Vec<Sample>,
 }
 
@@ -116,6 +117,18 @@ pub(crate) fn life(hash: u64, end: BlockEnd, lifetime: u64) -> BlockRow {
     }
 }
 
+/// A look-up of a block's content.
+pub(crate) fn access(hash: u64, hit: bool) -> AccessRow {
+    AccessRow {
+        monotonic_ns: START,
+        prefix_hash: hash,
+        sample_every: 1,
+        hit,
+        first_admission: true,
+        ..AccessRow::default()
+    }
+}
+
 /// A sample of a gauge, a counter and a histogram.
 pub(crate) fn sample(second: u64, total: u64, values: &[u64]) -> Sample {
     let mut histogram = kvlens_core::histogram::SparseHistogram::default();
@@ -140,7 +153,7 @@ fn schema(run_id: &str) -> RunSchema {
     ];
     let source = SourceInfo::new("engine-0", "made").with_device("none");
     RunSchema::new(
-        RunInfo::new(run_id),
+        RunInfo::new(run_id).with_tables(Tables::ALL),
         vec![source],
         metrics.map(Clone::clone).into(),
     )
@@ -164,6 +177,11 @@ fn batches(made: &Made) -> Vec<Batch> {
         made.blocks
             .chunks(500)
             .map(|rows| Batch::Blocks(source, rows.to_vec())),
+    );
+    out.extend(
+        made.accesses
+            .chunks(500)
+            .map(|rows| Batch::Accesses(source, rows.to_vec())),
     );
     out
 }

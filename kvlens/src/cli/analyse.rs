@@ -1,9 +1,10 @@
-//! `kvlens summary`, `why` and `compare`: the library `kvlens-analysis` on the command line.
+//! `kvlens summary`, `why`, `cache` and `compare`: the library `kvlens-analysis` on the command line.
 
-use super::args::{CompareArgs, ReadArgs, SummaryArgs, WhyArgs};
+use super::args::{CacheArgs, CompareArgs, ReadArgs, SummaryArgs, WhyArgs};
 use super::error::CliError;
 use super::{Outcome, print};
 use kvlens_analysis::compare::{Condition, compare as compare_runs};
+use kvlens_analysis::kv::{ShardsOptions, answers};
 use kvlens_analysis::summary::summary as summarise;
 use kvlens_analysis::why::{Which, why as explain};
 use kvlens_analysis::{AnalysisError, Run, ScanOptions};
@@ -25,6 +26,17 @@ pub(super) fn why(args: &WhyArgs) -> Result<Outcome, CliError> {
         None => Which::Slowest(args.slowest),
     };
     let found = explain(&run, &which, args.read.options()).map_err(failed)?;
+    print(
+        &args
+            .read
+            .render(|| found.text(), || found.markdown(), || found.json())?,
+    )
+}
+
+pub(super) fn cache(args: &CacheArgs) -> Result<Outcome, CliError> {
+    let run = open(&args.run)?;
+    let shards = args.sample.map(ShardsOptions::new);
+    let found = answers(&run, shards, args.read.options()).map_err(failed)?;
     print(
         &args
             .read
@@ -63,19 +75,22 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Outcome, CliError> {
     })
 }
 
-fn open(path: &std::path::Path) -> Result<Run, CliError> {
+pub(super) fn open(path: &std::path::Path) -> Result<Run, CliError> {
     Run::open(path).map_err(failed)
 }
 
-fn failed(error: AnalysisError) -> CliError {
+pub(super) fn failed(error: AnalysisError) -> CliError {
     CliError::failed("can't read the run", error)
+}
+
+pub(super) fn scan_options(skip_damaged: bool, threads: Option<usize>) -> ScanOptions {
+    let options = ScanOptions::default().with_skip_damaged(skip_damaged);
+    threads.map_or(options, |threads| options.with_threads(threads))
 }
 
 impl ReadArgs {
     fn options(&self) -> ScanOptions {
-        let options = ScanOptions::default().with_skip_damaged(self.skip_damaged);
-        self.threads
-            .map_or(options, |threads| options.with_threads(threads))
+        scan_options(self.skip_damaged, self.threads)
     }
 
     fn render(

@@ -31,8 +31,12 @@ pub(super) enum Command {
     Summary(SummaryArgs),
     /// Says where the time of a request went, and which steps took it.
     Why(WhyArgs),
+    /// Answers questions about the KV cache: what more memory would give, how long blocks live, what evictions cost.
+    Cache(CacheArgs),
     /// Sets runs side by side, and says which differences are more than noise.
     Compare(CompareArgs),
+    /// Makes a report to look at: one HTML file with plots, that needs nothing else and no network.
+    Report(ReportArgs),
     /// Lists every standard metric and what other systems call it.
     Catalog(CatalogArgs),
     /// Prints a shell's completion script.
@@ -230,6 +234,44 @@ pub(super) struct WhyArgs {
     pub(super) slowest: usize,
     #[command(flatten)]
     pub(super) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CacheArgs {
+    /// A run, finished or not; the hit rate against the cache's size needs its table `accesses`.
+    pub(super) run: PathBuf,
+    /// Follow this share of the block contents, in (0, 1], and tell the error [default: all, a sample beyond 10 million
+    /// look-ups].
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(super) sample: Option<f64>,
+    #[command(flatten)]
+    pub(super) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// A run, finished or not; several are laid over each other, and compared with the first.
+    #[arg(required = true)]
+    pub(super) runs: Vec<PathBuf>,
+    /// The HTML file; `-` for the standard output.
+    #[arg(long, short, value_name = "FILE", default_value = "report.html")]
+    pub(super) out: PathBuf,
+    /// Pass over damaged files and name them, instead of stopping.
+    #[arg(long)]
+    pub(super) skip_damaged: bool,
+    /// Threads that read [default: one per core].
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<usize>,
+}
+
+/// A share that is not nothing.
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if share > 0.0 && share <= 1.0 {
+        Ok(share)
+    } else {
+        Err("a share is above 0 and at most 1".to_owned())
+    }
 }
 
 #[derive(Debug, Args)]

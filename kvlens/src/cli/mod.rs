@@ -12,6 +12,7 @@ mod plan;
 mod progress;
 mod recover;
 mod replay;
+mod report;
 mod stage;
 mod summary;
 
@@ -54,7 +55,9 @@ fn dispatch(command: Command) -> Result<Outcome, CliError> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Summary(args) => analyse::summary(&args),
         Command::Why(args) => analyse::why(&args),
+        Command::Cache(args) => analyse::cache(&args),
         Command::Compare(args) => analyse::compare(&args),
+        Command::Report(args) => report::run(&args),
         Command::Catalog(args) => print(&catalog::render(args.format)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
