@@ -142,6 +142,18 @@ async function interacts(page) {
     if ((await count()) >= all) problems.push("a click on the legend hides nothing");
     await entry.click();
   }
+  const saved = await page.evaluate(() => {
+    const files = [];
+    const click = HTMLAnchorElement.prototype.click;
+    HTMLAnchorElement.prototype.click = function () {
+      files.push(`${this.download} ${this.href.slice(0, 5)}`);
+    };
+    document.querySelectorAll(".save").forEach((button) => button.click());
+    HTMLAnchorElement.prototype.click = click;
+    return files.filter((file) => /\.svg blob:$|\.png data:$/.test(file)).length;
+  });
+  const plots = await page.evaluate(() => document.querySelectorAll("figure[data-plot]").length);
+  if (saved !== plots) problems.push(`${saved} of ${plots} plots can be saved`);
   const colour = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const first = await colour();
   await page.click("#theme");

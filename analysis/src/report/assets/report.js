@@ -181,6 +181,28 @@
         }
       }).observe(this.box);
       this.drag();
+      const save = figure.querySelector("figcaption").appendChild(document.createElement("button"));
+      save.type = "button";
+      save.className = "save";
+      save.textContent = plot.body.heat ? "Save PNG" : "Save SVG";
+      save.addEventListener("click", () => this.save());
+    }
+
+    /** Hands the drawing over as a file: lines as SVG, a heat map as PNG. */
+    save() {
+      const link = document.createElement("a");
+      if (this.plot.body.heat) {
+        link.href = this.chart.getDataURL({ pixelRatio: 3, backgroundColor: look().paper });
+        link.download = this.plot.id + ".png";
+        link.click();
+        return;
+      }
+      const svg = this.box.querySelector("svg").cloneNode(true);
+      svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+      link.href = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(svg)], { type: "image/svg+xml" }));
+      link.download = this.plot.id + ".svg";
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     }
 
     legend() {
