@@ -16,13 +16,18 @@ refuse() {
 }
 
 backends='kvlens-native|kvlens-vllm-ffi'
-exporters='kvlens-schema|kvlens-csv|kvlens-parquet|kvlens-arrow'
+exporters='kvlens-schema|kvlens-csv|kvlens-parquet|kvlens-arrow|kvlens-store'
 heavy='arrow.*|parquet|cudarc|tokio|pyo3|serde|serde_json|datafusion.*'
 refuse kvlens-core "$backends|$exporters|kvlens|kvlens-analysis|$heavy"
 refuse kvlens-native "$exporters|kvlens-vllm-ffi|kvlens|kvlens-analysis|arrow.*|parquet|tokio|pyo3"
 for exporter in schema csv parquet arrow; do
-    refuse "kvlens-$exporter" "$backends|kvlens|kvlens-analysis|cudarc|tokio|pyo3"
+    refuse "kvlens-$exporter" "$backends|kvlens|kvlens-analysis|kvlens-store|cudarc|tokio|pyo3|object_store"
 done
+# A store takes files: it knows none of their formats.
+refuse kvlens-store "$backends|kvlens|kvlens-analysis|kvlens-csv|kvlens-parquet|kvlens-arrow|datafusion.*|parquet"
+refuse kvlens-analysis "$backends|kvlens|kvlens-csv|kvlens-parquet|kvlens-arrow|kvlens-store|tokio|object_store"
+refuse kvlens-compact "$backends|kvlens|kvlens-store|tokio|object_store|datafusion.*"
+refuse kvlens-vllm-ffi "tokio|object_store"
 refuse kvlens "datafusion.*|ballista.*|object_store|tokio|cudarc"
 [ $bad -eq 0 ] && echo "dependencies point the right way"
 exit $bad

@@ -33,7 +33,7 @@ pub enum AnalysisError {
         path: PathBuf,
     },
     /// One run was asked for and there are several.
-    #[error("`{}` holds {count} runs; name one of them, such as `{}`", path.display(), first.display())]
+    #[error("`{}` holds {count} runs; name one of them, such as `{}`, or a job of several: `{}`", path.display(), first.display(), path.join("job=ID").display())]
     ManyRuns {
         /// The path.
         path: PathBuf,
@@ -41,6 +41,16 @@ pub enum AnalysisError {
         count: usize,
         /// The first of them.
         first: PathBuf,
+    },
+    /// No run under a directory is of the given job.
+    #[error("no run under `{}` is of job `{job}`; there are: {}", path.display(), listed(known))]
+    UnknownJob {
+        /// The job.
+        job: String,
+        /// The directory.
+        path: PathBuf,
+        /// The jobs there are.
+        known: Vec<String>,
     },
     /// A pattern can't be understood.
     #[error("pattern `{pattern}` can't be understood")]
@@ -163,6 +173,13 @@ pub enum AnalysisError {
         id: String,
         /// The names there are.
         known: Vec<String>,
+    },
+    /// The names of a process's sources could not be told apart from another's.
+    #[error("could not put a process's label before the names of its sources")]
+    Label {
+        /// What Arrow said.
+        #[source]
+        source: arrow_schema::ArrowError,
     },
     /// A worker thread died.
     #[error("a reading thread panicked; this is a defect")]

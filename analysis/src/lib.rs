@@ -28,5 +28,5 @@ pub mod why;
 pub use error::{AnalysisError, Damage, DamageCause, Result};
 pub use metrics::Label;
 pub use overview::Overview;
-pub use run::{Format, Part, Run, Runs};
+pub use run::{Format, JobFacts, Part, Run, Runs};
 pub use scan::{Cols, Numbers, Scan, ScanOptions, Scanned, Strings};

@@ -28,6 +28,8 @@
  *
  * Configuration: a JSON object
  *   out                 directory, made if it is not there; the run goes into <out>/run_id=<run_id>/          required
+ *                       or the URL of a store, such as s3://bucket/prefix, in a library with the feature `store`
+ *   spool               directory in which parts wait for the store      default kvlens/spool in the user's cache
  *   run_id              letters, digits, `-`, `_`, `.`                                                       required
  *   formats             ["parquet"], also "csv", "arrow"                                      default ["parquet"]
  *   tables              any of "samples", "steps", "requests", "blocks"                                   default all
@@ -35,6 +37,7 @@
  *   flush_interval_ms   how often data is made safe                                                      default 1000
  *   stall_timeout_ms    how long an exporter may make no progress before it is given up                 default 30000
  *   host, attributes    facts about the run: text, and an object of texts
+ *   job                 the job that this process is one of several of         default what the launcher says, if any
  *   source              {name, engine, engine_version, model, device, clock_domain, attributes}
  *   queues              {steps, requests, blocks}: how many rows may wait           default {16384, 8192, 16384}
  *   metrics_url         read this page over HTTP instead of waiting for pushes

@@ -1,5 +1,6 @@
 //! What a handle stands for.
 
+use crate::destination::Upload;
 use crate::feed::{Feed, FeedBuilder};
 use crate::settings::Settings;
 use crate::shared::lock;
@@ -44,7 +45,7 @@ impl fmt::Debug for KvlensCollector {
 
 enum Lifecycle {
     Open(Box<(Settings, FeedBuilder)>),
-    Running(CollectorHandle),
+    Running(CollectorHandle, Upload),
     Closed(Option<Box<RunReport>>),
 }
 
@@ -84,7 +85,7 @@ impl KvlensCollector {
     pub(crate) fn declare(&self, metric: MetricDesc) -> Result<usize, Failure> {
         match &mut *lock(&self.lifecycle) {
             Lifecycle::Open(open) => Ok(open.1.declare(metric)?),
-            Lifecycle::Running(_) => Err(Failure::new(
+            Lifecycle::Running(..) => Err(Failure::new(
                 KVLENS_ALREADY_STARTED,
                 "metrics are declared before kvlens_start, when the list of columns is final",
             )),
@@ -97,7 +98,7 @@ impl KvlensCollector {
         let open = match std::mem::replace(&mut *lifecycle, Lifecycle::Closed(None)) {
             Lifecycle::Open(open) => *open,
             other => {
-                let code = if matches!(other, Lifecycle::Running(_)) {
+                let code = if matches!(other, Lifecycle::Running(..)) {
                     KVLENS_ALREADY_STARTED
                 } else {
                     KVLENS_CLOSED
@@ -109,9 +110,9 @@ impl KvlensCollector {
         let (settings, builder) = open;
         let started = settings.start(builder, &self.problems);
         match started {
-            Ok((feed, handle)) => {
+            Ok((feed, handle, upload)) => {
                 *lock(&self.feed) = Some(feed);
-                *lifecycle = Lifecycle::Running(handle);
+                *lifecycle = Lifecycle::Running(handle, upload);
                 self.state.store(RUNNING, Ordering::Release);
                 Ok(())
             }
@@ -149,8 +150,8 @@ impl KvlensCollector {
 
     pub(crate) fn flush(&self, timeout: Duration) -> Result<(), Failure> {
         match &*lock(&self.lifecycle) {
-            Lifecycle::Running(handle) if handle.flush(timeout) => Ok(()),
-            Lifecycle::Running(_) => Err(Failure::new(
+            Lifecycle::Running(handle, _) if handle.flush(timeout) => Ok(()),
+            Lifecycle::Running(..) => Err(Failure::new(
                 KVLENS_TIMEOUT,
                 "an exporter did not make its data safe in the time given; see the problems in the summary",
             )),
@@ -169,8 +170,14 @@ impl KvlensCollector {
             return;
         }
         let ended = std::mem::replace(&mut *lifecycle, Lifecycle::Closed(None));
-        if let Lifecycle::Running(handle) = ended {
-            *lifecycle = Lifecycle::Closed(handle.stop().map(Box::new));
+        if let Lifecycle::Running(handle, upload) = ended {
+            let mut report = handle.stop().map(Box::new);
+            let left = upload.finish();
+            left.iter().for_each(|problem| self.tell(problem));
+            if let Some(report) = &mut report {
+                report.problems.extend(left);
+            }
+            *lifecycle = Lifecycle::Closed(report);
         }
     }
 
@@ -185,7 +192,7 @@ impl KvlensCollector {
     /// What the run came to, as JSON: the report of a closed run, or the sources' figures up to their last samples.
     pub(crate) fn summary(&self, timeout: Duration) -> Result<String, Failure> {
         match &*lock(&self.lifecycle) {
-            Lifecycle::Running(handle) => {
+            Lifecycle::Running(handle, _) => {
                 let sources = handle
                     .summaries(timeout)
                     .ok_or_else(|| Failure::code(KVLENS_TIMEOUT))?;
@@ -195,6 +202,12 @@ impl KvlensCollector {
             Lifecycle::Closed(None) => Err(Failure::code(KVLENS_CLOSED)),
             Lifecycle::Open(_) => Err(Failure::code(KVLENS_NOT_STARTED)),
         }
+    }
+
+    /// Keeps a problem that came after the collector's end.
+    fn tell(&self, problem: &str) {
+        eprintln!("kvlens: {problem}");
+        lock(&self.problems).push(problem.to_owned());
     }
 
     fn all_problems(&self) -> Vec<String> {

@@ -23,6 +23,8 @@ pub mod abi;
 pub mod control;
 #[cfg(feature = "c-abi")]
 mod decode;
+#[cfg(feature = "c-abi")]
+mod destination;
 pub mod error;
 mod fault;
 mod feed;

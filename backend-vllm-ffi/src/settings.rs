@@ -1,5 +1,6 @@
 //! The configuration, and what it makes: a feed, and a collector with its exporters.
 
+use crate::destination::{self, Upload};
 use crate::error::{Error, Result};
 use crate::fault::{self, FaultyExporter};
 use crate::feed::{Feed, FeedBuilder, QueueSizes};
@@ -8,13 +9,13 @@ use crate::shared::lock;
 use kvlens_arrow::{ArrowExporter, ArrowOptions};
 use kvlens_core::collector::CollectorBuilder;
 use kvlens_core::record::Table;
-use kvlens_core::{CollectorHandle, RunInfo, SourceInfo, SystemClock, Tables};
+use kvlens_core::{CollectorHandle, JobInfo, RunInfo, SourceInfo, SystemClock, Tables};
 use kvlens_csv::{CsvExporter, CsvOptions};
 use kvlens_parquet::{ParquetExporter, ParquetOptions};
 use kvlens_schema::Manifest;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const MAX_PROBLEMS: usize = 100;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     out: PathBuf,
+    #[serde(default)]
+    spool: Option<PathBuf>,
     run_id: String,
     #[serde(default = "parquet")]
     formats: Vec<String>,
@@ -39,6 +42,8 @@ pub(crate) struct Settings {
     stall_timeout_ms: u64,
     #[serde(default)]
     host: Option<String>,
+    #[serde(default)]
+    job: Option<String>,
     #[serde(default)]
     attributes: BTreeMap<String, String>,
     #[serde(default)]
@@ -109,13 +114,19 @@ impl Settings {
             }
         }
         // Made and tried here, so that a caller learns at once, and of the real cause.
+        let path = settings.local()?;
         let refused = |source| Error::Output {
-            path: settings.out.clone(),
+            path: path.clone(),
             source,
         };
-        std::fs::create_dir_all(&settings.out).map_err(refused)?;
-        try_to_write(&settings.out).map_err(refused)?;
+        std::fs::create_dir_all(&path).map_err(refused)?;
+        try_to_write(&path).map_err(refused)?;
         Ok(settings)
+    }
+
+    /// The directory under which exporters write.
+    fn local(&self) -> Result<PathBuf> {
+        destination::local(&self.out, self.spool.as_deref())
     }
 
     pub(crate) fn feed(&self) -> FeedBuilder {
@@ -133,7 +144,7 @@ impl Settings {
         self,
         builder: FeedBuilder,
         problems: &Arc<Mutex<Vec<String>>>,
-    ) -> Result<(Feed, CollectorHandle)> {
+    ) -> Result<(Feed, CollectorHandle, Upload)> {
         let clock = SystemClock::new();
         let (feed, source) = builder.on_clock(clock).build()?;
         feed.shared.set_fault(self.fault()?);
@@ -147,19 +158,33 @@ impl Settings {
             Some(url) => collector.source(PrometheusSource::from_url(self.source_info(), url)),
             None => collector.local_source(source),
         };
-        let handle = self.exporters(collector)?.spawn()?;
-        Ok((feed, handle))
+        let out = self.local()?;
+        let collector = self.exporters(collector, &out)?;
+        let (run, print) = (out.join(format!("run_id={}", self.run_id)), self.print_problems);
+        let notice = move |text: &str| {
+            if print {
+                eprintln!("kvlens: {text}");
+            }
+        };
+        let upload = Upload::start(&self.out, &run, notice)?;
+        match collector.spawn() {
+            Ok(handle) => Ok((feed, handle, upload)),
+            Err(error) => {
+                upload.abandon();
+                Err(error.into())
+            }
+        }
     }
 
-    fn exporters(&self, mut collector: CollectorBuilder) -> Result<CollectorBuilder> {
+    fn exporters(&self, mut collector: CollectorBuilder, out: &Path) -> Result<CollectorBuilder> {
         // First in, last out: it writes down how the others ended.
-        collector = collector.exporter(Manifest::create(&self.out));
+        collector = collector.exporter(Manifest::create(out));
         for format in &self.formats {
             collector = match format.as_str() {
-                "csv" => collector.exporter(CsvExporter::create(&self.out, CsvOptions::default())),
-                "arrow" => collector.exporter(ArrowExporter::create(&self.out, ArrowOptions::default())),
+                "csv" => collector.exporter(CsvExporter::create(out, CsvOptions::default())),
+                "arrow" => collector.exporter(ArrowExporter::create(out, ArrowOptions::default())),
                 _ => collector.exporter(ParquetExporter::create(
-                    &self.out,
+                    out,
                     ParquetOptions::default().with_threads(1),
                 )),
             };
@@ -187,6 +212,10 @@ impl Settings {
     fn run_info(&self) -> Result<RunInfo> {
         let mut run = RunInfo::new(&self.run_id).with_tables(self.tables()?);
         run.host.clone_from(&self.host);
+        run.job = self
+            .job
+            .as_ref()
+            .map_or_else(JobInfo::from_env, |job| Some(JobInfo::named(job)));
         run.attributes.clone_from(&self.attributes);
         Ok(run)
     }

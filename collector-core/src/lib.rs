@@ -8,7 +8,7 @@
 //! | [`metric`], [`catalog`] | what a metric is; every standard metric, declared once |
 //! | [`record`] | the kinds of record: samples, steps, requests, blocks, accesses |
 //! | [`source`], [`exporter`] | the two traits and their contracts |
-//! | [`run`] | what a run is: its sources, its columns, its tables |
+//! | [`run`], [`job`] | what a run is: its sources, its columns, its tables; the job that it is part of |
 //! | [`recorder`] | handles for an engine's hot path |
 //! | [`histogram`] | log-linear and fixed-boundary histograms |
 //! | [`collector`], [`fallback`] | the loop between sources and exporters; several ways to read one engine |
@@ -25,6 +25,7 @@ pub mod error;
 pub mod exporter;
 pub mod fallback;
 pub mod histogram;
+pub mod job;
 pub mod memory;
 pub mod metric;
 pub mod record;
@@ -37,6 +38,7 @@ pub use collector::{Collector, CollectorBuilder, CollectorHandle};
 pub use error::{BoxError, Error, Result};
 pub use exporter::Exporter;
 pub use fallback::Fallback;
+pub use job::JobInfo;
 pub use metric::{Kind, MetricDesc, Unit};
 pub use record::{AccessRow, Batch, BlockRow, RequestRow, Sample, StepRow, Table, Value};
 pub use recorder::{Recorder, RecorderSource};

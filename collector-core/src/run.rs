@@ -1,6 +1,7 @@
 //! What a run is: its facts, its sources, its columns.
 
 use crate::clock::ClockAnchor;
+use crate::job::JobInfo;
 use crate::metric::MetricDesc;
 use crate::record::Table;
 use std::collections::BTreeMap;
@@ -137,6 +138,8 @@ pub struct RunInfo {
     pub tables: Tables,
     /// The host's name, where it is known.
     pub host: Option<String>,
+    /// The job that the run is part of, if it is.
+    pub job: Option<JobInfo>,
     /// Anything else worth keeping, such as the configuration.
     pub attributes: BTreeMap<String, String>,
 }
@@ -150,6 +153,7 @@ impl RunInfo {
             interval: Duration::from_secs(1),
             tables: Tables::STANDARD,
             host: None,
+            job: None,
             attributes: BTreeMap::new(),
         }
     }
@@ -165,6 +169,13 @@ impl RunInfo {
     #[must_use]
     pub fn with_host(mut self, host: impl Into<String>) -> Self {
         self.host = Some(host.into());
+        self
+    }
+
+    /// Sets the job that the run is part of.
+    #[must_use]
+    pub fn with_job(mut self, job: JobInfo) -> Self {
+        self.job = Some(job);
         self
     }
 
@@ -230,4 +241,6 @@ pub struct RunEnd {
     pub anomalies: u64,
     /// What went wrong and was survived, in words, oldest first.
     pub problems: Vec<String>,
+    /// Readings of the monotonic and the wall clock side by side: at the start, in between, and at the end.
+    pub clocks: Vec<ClockAnchor>,
 }

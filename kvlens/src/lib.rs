@@ -8,6 +8,8 @@
 //! | traits, catalog, recorder, collector | [`core`] | always |
 //! | a paged-KV engine that records itself | [`native`] | `native` |
 //! | Parquet, CSV, Arrow | [`parquet`], [`csv`], [`arrow`] | `parquet`, `csv`, `arrow` |
+//! | few large files out of many small ones | [`compact`] | `compact` |
+//! | object storage | `kvlens-store` | `store` |
 //! | reading a run back | [`analysis`] | `analysis` |
 //! | the columns they share, `run.json` | [`schema`] | always |
 //! | the command `kvlens` | | `cli` |
@@ -39,6 +41,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod destination;
 pub mod run;
 
 pub use kvlens_core as core;
@@ -49,12 +52,16 @@ pub use run::{DrivenRun, Format, Run, RunBuilder};
 pub use kvlens_analysis as analysis;
 #[cfg(feature = "arrow")]
 pub use kvlens_arrow as arrow;
+#[cfg(feature = "compact")]
+pub use kvlens_compact as compact;
 #[cfg(feature = "csv")]
 pub use kvlens_csv as csv;
 #[cfg(feature = "native")]
 pub use kvlens_native as native;
 #[cfg(feature = "parquet")]
 pub use kvlens_parquet as parquet;
+#[cfg(feature = "store")]
+pub use kvlens_store as store;
 
 /// The README's program compiles.
 #[cfg(doctest)]

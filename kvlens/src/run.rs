@@ -1,8 +1,9 @@
 //! Puts a run together: a directory, its formats, what is recorded.
 
+use crate::destination::{Destination, Upload};
 use kvlens_core::collector::{CollectorBuilder, RunReport, SourceSummary};
 use kvlens_core::recorder::Recorder;
-use kvlens_core::{Collector, CollectorHandle, Exporter, Result, RunInfo, StatsSource, Tables};
+use kvlens_core::{Collector, CollectorHandle, Exporter, JobInfo, Result, RunInfo, StatsSource, Tables};
 use kvlens_schema::Manifest;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,35 +27,51 @@ pub enum Format {
 
 /// Puts a run together.
 ///
-/// The run lands in `<out>/run_id=<id>/` with a `run.json` and the formats that were asked for.
+/// The run lands in `<out>/run_id=<id>/` with a `run.json` and the formats that were asked for. With the feature `store`,
+/// `out` can be the URL of a store, such as `s3://bucket/prefix`: parts wait in a local directory, the spool, and are
+/// uploaded in the background.
 #[derive(Debug)]
 #[must_use]
 pub struct RunBuilder {
-    out: PathBuf,
+    destination: Destination,
     info: RunInfo,
     formats: Vec<Format>,
     exporters: Vec<Box<dyn Exporter>>,
     collector: CollectorBuilder,
+    #[cfg(feature = "parquet")]
+    parquet: kvlens_parquet::ParquetOptions,
 }
 
 impl RunBuilder {
-    /// Starts a run under a directory, with an identifier made of the time and the process, and without a format.
+    /// Starts a run under a directory or the URL of a store, with an identifier made of the time and the process, and
+    /// without a format.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         let host = gethostname::gethostname().to_string_lossy().into_owned();
-        let info = RunInfo::new(new_run_id(SystemTime::now())).with_host(host);
+        let job = JobInfo::from_env();
+        let mut info = RunInfo::new(new_run_id(SystemTime::now(), job.as_ref())).with_host(host);
+        info.job = job;
         let collector = CollectorBuilder::new(info.clone());
         Self {
-            out: out.into(),
+            destination: Destination::new(out.into()),
             info,
             formats: Vec::new(),
             exporters: Vec::new(),
             collector,
+            #[cfg(feature = "parquet")]
+            parquet: kvlens_parquet::ParquetOptions::default(),
         }
     }
 
     /// Sets the run's identifier: letters, digits, `.`, `_` and `-`.
     pub fn run_id(mut self, id: impl Into<String>) -> Self {
         self.info.run_id = id.into();
+        self
+    }
+
+    /// Makes the run part of a job: one of several processes that are read as one. Unless set, what the launcher says in
+    /// the environment; see [`JobInfo::from_env`].
+    pub fn job(mut self, job: JobInfo) -> Self {
+        self.info.job = Some(job);
         self
     }
 
@@ -109,19 +126,52 @@ impl RunBuilder {
         self
     }
 
-    /// The directory that the run lands in.
+    /// Sets the directory in which parts wait for the store; [`spool::default_dir`](kvlens_store::spool::default_dir)
+    /// unless set.
+    #[cfg(feature = "store")]
+    pub fn spool(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.destination.spool = Some(directory.into());
+        self
+    }
+
+    /// Sets how the store is reached; what the environment says unless set.
+    #[cfg(feature = "store")]
+    pub fn store(mut self, options: kvlens_store::StoreOptions) -> Self {
+        self.destination.store = Some(options);
+        self
+    }
+
+    /// Sets how much may wait for the store, how long the end of the run waits, and who is told of outages.
+    #[cfg(feature = "store")]
+    pub fn upload(mut self, options: kvlens_store::UploadOptions) -> Self {
+        self.destination.upload = options;
+        self
+    }
+
+    /// Sets how Parquet parts are cut and encoded.
+    #[cfg(feature = "parquet")]
+    pub fn parquet(mut self, options: kvlens_parquet::ParquetOptions) -> Self {
+        self.parquet = options;
+        self
+    }
+
+    /// The directory that the run lands in: on its way to a store, the one where its parts wait.
     pub fn directory(&self) -> PathBuf {
-        self.out.join(format!("run_id={}", self.info.run_id))
+        self.destination
+            .local()
+            .join(format!("run_id={}", self.info.run_id))
     }
 
     /// Starts the run, with a collector on a thread of its own.
     ///
     /// # Errors
-    /// As [`CollectorBuilder::spawn`].
+    /// As [`CollectorBuilder::spawn`]; [`Error::Export`](kvlens_core::Error::Export) for a store that refuses the run.
     pub fn start(self) -> Result<Run> {
         let directory = self.directory();
+        let (upload, handle) = self.begin(&directory, CollectorBuilder::spawn)?;
         Ok(Run {
-            handle: self.assemble().spawn()?,
+            handle,
+            upload,
             directory,
         })
     }
@@ -135,7 +185,9 @@ impl RunBuilder {
     /// As [`recorder`](Self::recorder) and [`CollectorBuilder::build`].
     pub fn drive(self, recorder: &Recorder) -> Result<DrivenRun> {
         let directory = self.directory();
-        let collector = self.recorder(recorder)?.assemble().build()?;
+        let (upload, collector) = self
+            .recorder(recorder)?
+            .begin(&directory, CollectorBuilder::build)?;
         let next_tick_ns = collector.next_tick_ns();
         let collector = Arc::new(Mutex::new(Some(collector)));
         let driven = collector.clone();
@@ -146,37 +198,57 @@ impl RunBuilder {
         });
         Ok(DrivenRun {
             collector,
+            upload,
             directory,
             next_tick_ns,
         })
     }
 
-    fn assemble(self) -> CollectorBuilder {
+    /// Begins the upload, if there is to be one, and the run.
+    fn begin<T>(
+        self,
+        directory: &Path,
+        begin: impl FnOnce(CollectorBuilder) -> Result<T>,
+    ) -> Result<(Upload, T)> {
+        let out = self.destination.local();
+        let (destination, collector) = self.assemble(&out);
+        let upload = destination.start(directory)?;
+        match begin(collector) {
+            Ok(begun) => Ok((upload, begun)),
+            Err(error) => {
+                upload.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    fn assemble(self, out: &Path) -> (Destination, CollectorBuilder) {
         let mut collector = self.collector.run(self.info);
         // The manifest begins first, since it refuses a directory that holds a run, and ends last, to say how it went.
-        collector = collector.exporter(Manifest::create(&self.out));
+        collector = collector.exporter(Manifest::create(out));
         for format in self.formats {
             collector = match format {
                 #[cfg(feature = "parquet")]
-                Format::Parquet => collector.exporter(kvlens_parquet::ParquetExporter::create(
-                    &self.out,
-                    kvlens_parquet::ParquetOptions::default(),
-                )),
+                Format::Parquet => {
+                    collector.exporter(kvlens_parquet::ParquetExporter::create(out, self.parquet.clone()))
+                }
                 #[cfg(feature = "csv")]
                 Format::Csv => collector.exporter(kvlens_csv::CsvExporter::create(
-                    &self.out,
+                    out,
                     kvlens_csv::CsvOptions::default(),
                 )),
                 #[cfg(feature = "arrow")]
                 Format::Arrow => collector.exporter(kvlens_arrow::ArrowExporter::create(
-                    &self.out,
+                    out,
                     kvlens_arrow::ArrowOptions::default(),
                 )),
             };
         }
-        self.exporters
-            .into_iter()
-            .fold(collector, CollectorBuilder::exporter)
+        let exporters = self.exporters.into_iter();
+        (
+            self.destination,
+            exporters.fold(collector, CollectorBuilder::exporter),
+        )
     }
 }
 
@@ -186,14 +258,21 @@ impl RunBuilder {
 #[derive(Debug)]
 #[must_use = "dropping it ends the run"]
 pub struct Run {
+    // Before the upload: dropped in this order, the run is written when the upload ends.
     handle: CollectorHandle,
+    upload: Upload,
     directory: PathBuf,
 }
 
 impl Run {
-    /// The run's directory.
+    /// The run's directory: on its way to a store, the one where its parts wait.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The run's URL, if it goes to a store.
+    pub fn url(&self) -> Option<&str> {
+        self.upload.url()
     }
 
     /// Waits until everything recorded so far survives the death of the process; `false` if that failed or took longer
@@ -207,14 +286,18 @@ impl Run {
         self.handle.summaries(timeout)
     }
 
-    /// Ends the run.
+    /// Ends the run. One that goes to a store is uploaded to its end; what the store does not take stays on disk, and a
+    /// problem says so.
     ///
     /// # Panics
     /// If the collector's thread died of a defect.
     pub fn stop(self) -> RunReport {
-        self.handle
+        let mut report = self
+            .handle
             .stop()
-            .expect("the collector's thread catches what sources and exporters do")
+            .expect("the collector's thread catches what sources and exporters do");
+        report.problems.extend(self.upload.finish());
+        report
     }
 }
 
@@ -223,14 +306,20 @@ impl Run {
 #[must_use = "dropping it ends the run"]
 pub struct DrivenRun {
     collector: Arc<Mutex<Option<Collector>>>,
+    upload: Upload,
     directory: PathBuf,
     next_tick_ns: u64,
 }
 
 impl DrivenRun {
-    /// The run's directory.
+    /// The run's directory: on its way to a store, the one where its parts wait.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The run's URL, if it goes to a store.
+    pub fn url(&self) -> Option<&str> {
+        self.upload.url()
     }
 
     /// Takes a sample if one is due: called after every step, with the engine's time.
@@ -254,13 +343,15 @@ impl DrivenRun {
         }
     }
 
-    /// Ends the run.
+    /// Ends the run, as [`Run::stop`].
     ///
     /// # Panics
     /// Never: the collector is there until this call.
     pub fn finish(self) -> RunReport {
         let collector = lock(&self.collector).take();
-        collector.expect("taken only here").finish()
+        let mut report = collector.expect("taken only here").finish();
+        report.problems.extend(self.upload.finish());
+        report
     }
 }
 
@@ -268,14 +359,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes an identifier that sorts by time and differs between processes and runs.
-fn new_run_id(now: SystemTime) -> String {
+/// Makes an identifier that sorts by time and differs between processes and runs; of the ranks of a job, which may have
+/// the same process number on different hosts, by the rank.
+fn new_run_id(now: SystemTime, job: Option<&JobInfo>) -> String {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     let time = humantime::format_rfc3339_millis(now).to_string();
     let time: String = time.chars().filter(|c| !matches!(c, '-' | ':' | '.')).collect();
+    let rank = job.and_then(|job| job.rank);
     format!(
-        "{time}-{}-{}",
+        "{time}-{}-{}{}",
         std::process::id(),
-        RUNS.fetch_add(1, Ordering::Relaxed)
+        RUNS.fetch_add(1, Ordering::Relaxed),
+        rank.map_or(String::new(), |rank| format!("-r{rank}"))
     )
 }

@@ -23,7 +23,8 @@ pub struct Timeline {
     pub counters: Vec<CounterSeries>,
 }
 
-/// A gauge over time, summed over engines (averaged, if it is a ratio).
+/// A gauge over time, summed over engines; averaged, if it is of a kind that can't be summed: a ratio, a temperature, a
+/// frequency.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct GaugeSeries {
@@ -133,7 +134,14 @@ impl Overview<'_> {
     /// Adds series that are not there yet.
     fn add<S: AsRef<str>>(&self, out: &mut Timeline, sets: &[Bins], gauges: &[S], counters: &[S]) {
         for (place, name) in gauges.iter().enumerate().filter(|_| !sets.is_empty()) {
-            let series = gauge(Label::of(self.run, name.as_ref()), sets, place);
+            let label = Label::of(self.run, name.as_ref());
+            let at = |wanted: &str| gauges.iter().position(|known| known.as_ref() == wanted);
+            let series = match (name.as_ref(), at("kv_blocks_used"), at("kv_blocks_total")) {
+                ("kv_cache_usage", Some(used), Some(total)) if sets.len() > 1 => {
+                    usage(label, sets, used, total).unwrap_or_else(|label| gauge(label, sets, place))
+                }
+                _ => gauge(label, sets, place),
+            };
             if out.gauge(name.as_ref()).is_none() && series.mean.iter().any(Option::is_some) {
                 out.gauges.push(series);
             }
@@ -157,8 +165,32 @@ impl Overview<'_> {
     }
 }
 
+/// Usage over several pools: used blocks of all over all blocks, since an average would count a small pool like a large
+/// one. The label comes back where blocks are not known.
+fn usage(label: Label, sets: &[Bins], used: usize, total: usize) -> Result<GaugeSeries, Label> {
+    let blocks = Label::new("", Unit::Blocks, "");
+    let (used, total) = (gauge(blocks.clone(), sets, used), gauge(blocks, sets, total));
+    let share = |part: &[Option<f64>]| -> Vec<Option<f64>> {
+        let pairs = part.iter().zip(&total.mean);
+        pairs
+            .map(|(part, whole)| crate::num::ratio((*part)?, (*whole)?))
+            .collect()
+    };
+    let out = GaugeSeries {
+        label,
+        mean: share(&used.mean),
+        low: share(&used.low),
+        high: share(&used.high),
+    };
+    if out.mean.iter().any(Option::is_some) {
+        Ok(out)
+    } else {
+        Err(out.label)
+    }
+}
+
 fn gauge(label: Label, sets: &[Bins], place: usize) -> GaugeSeries {
-    let is_ratio = label.core_unit() == Unit::Ratio;
+    let is_level = matches!(label.core_unit(), Unit::Ratio | Unit::Celsius | Unit::Megahertz);
     let bins = sets.first().map_or(0, Bins::len);
     let mut out = GaugeSeries {
         label,
@@ -171,7 +203,7 @@ fn gauge(label: Label, sets: &[Bins], place: usize) -> GaugeSeries {
         let found: Vec<_> = found
             .filter_map(|bin| Some((bin.mean()?, bin.low, bin.high)))
             .collect();
-        let by = if is_ratio {
+        let by = if is_level {
             crate::num::len(found.len().max(1))
         } else {
             1.0

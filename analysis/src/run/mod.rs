@@ -1,5 +1,6 @@
 //! Runs on disk: one, or many.
 
+mod job;
 mod open_part;
 mod parts;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use job::JobFacts;
 pub(crate) use open_part::OpenPart;
 pub(crate) use parts::PartKind;
 pub use parts::{Format, Part};
@@ -30,14 +32,21 @@ pub struct Run {
     manifest: RunManifest,
     format: Option<Format>,
     parts: BTreeMap<Table, Vec<Part>>,
+    /// What the processes are that this run is made of, if it is a whole job.
+    job: Option<JobFacts>,
+    /// Their directories; none for the run of one process.
+    members: Vec<PathBuf>,
 }
 
 impl Run {
-    /// Opens a run: its directory, its `run.json`, or a directory with this one run in it.
+    /// Opens a run: its directory, its `run.json`, or a directory with this one run in it; or a whole job as one run: a
+    /// directory that holds the runs of one job and no others, or `DIRECTORY/job=ID` for the runs of that job among all
+    /// that the directory holds.
     ///
     /// # Errors
     /// [`AnalysisError::Layout`] for a manifest that is newer or unreadable, [`AnalysisError::NoRuns`] where there is
-    /// none, [`AnalysisError::ManyRuns`] where there are several.
+    /// none, [`AnalysisError::ManyRuns`] where there are several and not of one job, [`AnalysisError::UnknownJob`] where
+    /// none is of the job.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_as(path, None)
     }
@@ -54,6 +63,13 @@ impl Run {
             _ => path,
         };
         if !dir.exists() {
+            if let Some((parent, job)) = selection(dir) {
+                return job::select(parent, &find(parent)?, Some(job))?.ok_or_else(|| {
+                    AnalysisError::NoRuns {
+                        path: dir.to_path_buf(),
+                    }
+                });
+            }
             let source = std::io::ErrorKind::NotFound.into();
             return Err(AnalysisError::io("read", dir, source));
         }
@@ -65,11 +81,13 @@ impl Run {
                 path: dir.to_path_buf(),
             }),
             [only] => Self::open_dir(only, format),
-            [first, ..] => Err(AnalysisError::ManyRuns {
-                path: dir.to_path_buf(),
-                count: find(dir)?.len(),
-                first: first.clone(),
-            }),
+            several @ [first, ..] => {
+                job::select(dir, several, None)?.ok_or_else(|| AnalysisError::ManyRuns {
+                    path: dir.to_path_buf(),
+                    count: several.len(),
+                    first: first.clone(),
+                })
+            }
         }
     }
 
@@ -91,9 +109,11 @@ impl Run {
         }
         Ok(Self {
             dir: dir.to_path_buf(),
-            manifest,
             format,
             parts,
+            job: job::of_members(&manifest),
+            manifest,
+            members: Vec::new(),
         })
     }
 
@@ -129,6 +149,15 @@ impl Run {
         &self.dir
     }
 
+    /// The directories that its files are in: several for a job.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        if self.members.is_empty() {
+            vec![self.dir.clone()]
+        } else {
+            self.members.clone()
+        }
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &RunManifest {
         &self.manifest
@@ -142,6 +171,11 @@ impl Run {
     /// Whether the run was ended by its owner; false while it runs, and for good when it was killed.
     pub fn is_finished(&self) -> bool {
         self.manifest.clean_stop
+    }
+
+    /// What the processes are that this run is made of; `None` for the run of one process.
+    pub fn job(&self) -> Option<&JobFacts> {
+        self.job.as_ref()
     }
 
     /// Whether a table was recorded.
@@ -264,6 +298,14 @@ impl IntoIterator for Runs {
     fn into_iter(self) -> Self::IntoIter {
         self.runs.into_iter()
     }
+}
+
+/// The directory and the job of a path such as `runs/job=night`.
+fn selection(path: &Path) -> Option<(&Path, &str)> {
+    let job = path.file_name()?.to_str()?.strip_prefix(job::SELECTION)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    (!job.is_empty() && parent.is_dir()).then_some((parent, job))
 }
 
 /// The directories where a search begins.

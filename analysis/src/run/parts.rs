@@ -4,6 +4,7 @@ use crate::error::{AnalysisError, Result};
 use kvlens_core::Table;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How a run was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -24,6 +25,8 @@ pub struct Part {
     /// The file.
     pub path: PathBuf,
     pub(crate) kind: PartKind,
+    /// The process that it is of, where several are read as one run: goes before the names of sources.
+    pub(crate) label: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,25 @@ pub(crate) enum PartKind {
 }
 
 impl Part {
+    fn new(path: impl Into<PathBuf>, kind: PartKind) -> Self {
+        Self {
+            path: path.into(),
+            kind,
+            label: None,
+        }
+    }
+
+    /// Says which process it is of.
+    pub(super) fn labelled(mut self, label: &Arc<str>) -> Self {
+        self.label = Some(Arc::clone(label));
+        self
+    }
+
+    /// The process that it is of, such as `rank3`, where a whole job is read as one run.
+    pub fn process(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
     /// Whether the file is complete: false for one that is, or was, still being written.
     pub fn is_sealed(&self) -> bool {
         matches!(self.kind, PartKind::Parquet | PartKind::Ipc | PartKind::Csv)
@@ -77,16 +99,10 @@ pub(super) fn find(dir: &Path, table: Table, format: Format) -> Result<Vec<Part>
 fn single(dir: &Path, table: Table, extension: &str, sealed: PartKind, open: PartKind) -> Vec<Part> {
     let whole = dir.join(format!("{}.{extension}", table.name()));
     if whole.is_file() {
-        return vec![Part {
-            path: whole,
-            kind: sealed,
-        }];
+        return vec![Part::new(whole, sealed)];
     }
     let draft = dir.join(format!("_{}.{extension}", table.name()));
-    let found = draft.is_file().then_some(Part {
-        path: draft,
-        kind: open,
-    });
+    let found = draft.is_file().then(|| Part::new(draft, open));
     found.into_iter().collect()
 }
 
@@ -116,10 +132,7 @@ fn parquet(dir: &Path) -> Result<Vec<Part>> {
         if let Some((part, kind)) = parse(name) {
             names.push((part, kind, path));
         } else if has_extension(&path, "parquet") && !name.starts_with(['_', '.']) {
-            foreign.push(Part {
-                path,
-                kind: PartKind::Parquet,
-            });
+            foreign.push(Part::new(path, PartKind::Parquet));
         }
     }
     names.sort();
@@ -138,10 +151,7 @@ fn has_extension(path: &Path, wanted: &str) -> bool {
 /// streams of the row groups that this footer does not know yet.
 fn assemble(names: &[(u32, Name, PathBuf)]) -> Vec<Part> {
     let mut parts = Vec::new();
-    let part = |kind, path: &PathBuf| Part {
-        path: path.clone(),
-        kind,
-    };
+    let part = |kind, path: &PathBuf| Part::new(path, kind);
     for (number, name, path) in names {
         let has = |wanted| names.iter().find(|(of, name, _)| of == number && *name == wanted);
         let footer = has(Name::Footer).map(|(_, _, path)| path);

@@ -5,7 +5,7 @@ use super::unit::{Each, Read};
 use crate::error::DamageCause;
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::{FileReader, StreamReader};
-use arrow_schema::{ArrowError, Schema};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek, SeekFrom};
 use std::path::Path;
@@ -41,6 +41,13 @@ pub(super) fn read(path: &Path, torn: bool, scan: &Scan<'_>, each: &mut Each<'_>
         Err(_) if torn => Ok(Ok(())),
         Err(cause) => Ok(Err(cause.into())),
     }
+}
+
+/// The columns; of a stream that ends before they are told, none.
+pub(super) fn schema(path: &Path) -> Result<Option<SchemaRef>, DamageCause> {
+    let file = after_magic(path, begins_as_file(path)?)?;
+    let reader = StreamReader::try_new(BufReader::new(file), None);
+    Ok(reader.ok().map(|reader| reader.schema()))
 }
 
 fn begins_as_file(path: &Path) -> Result<bool, DamageCause> {

@@ -3,15 +3,18 @@
 mod columns;
 mod csv;
 mod ipc;
+mod label;
 mod parquet;
 mod unit;
 
 use crate::error::{AnalysisError, Damage, Result};
-use crate::run::Run;
+use crate::run::{Part, Run};
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use kvlens_core::Table;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -86,6 +89,7 @@ pub struct Scan<'a> {
     run: &'a Run,
     table: Table,
     columns: Option<Vec<String>>,
+    parts: Option<Range<usize>>,
     options: ScanOptions,
 }
 
@@ -95,8 +99,15 @@ impl<'a> Scan<'a> {
             run,
             table,
             columns: None,
+            parts: None,
             options: ScanOptions::default(),
         }
+    }
+
+    /// Reads these of the run's [`parts`](Run::parts) only.
+    pub fn only(mut self, parts: Range<usize>) -> Self {
+        self.parts = Some(parts);
+        self
     }
 
     /// Reads these columns only. One that the run lacks, because it is older or its source does not know it, is absent
@@ -110,6 +121,21 @@ impl<'a> Scan<'a> {
     pub fn options(mut self, options: ScanOptions) -> Self {
         self.options = options;
         self
+    }
+
+    /// The schemas of the files: one each, whatever columns were picked; CSV files have none.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Damaged`] for a file that can't be read, unless such are skipped.
+    pub fn schemas(&self) -> Result<Vec<SchemaRef>> {
+        let mut schemas = Vec::new();
+        for part in self.chosen() {
+            match Unit::schema(part) {
+                Ok(schema) => schemas.extend(schema),
+                Err(damage) => drop(self.passable(damage)?),
+            }
+        }
+        Ok(schemas)
     }
 
     /// Folds every batch into a value.
@@ -200,13 +226,21 @@ impl<'a> Scan<'a> {
     /// What is read independently, and parts of which not even that could be found out.
     fn units(&self) -> Result<(Vec<Unit>, Vec<Damage>)> {
         let (mut units, mut damage) = (Vec::new(), Vec::new());
-        for part in self.run.parts(self.table) {
+        for part in self.chosen() {
             match Unit::of(part) {
                 Ok(found) => units.extend(found),
                 Err(found) => damage.push(self.passable(found)?),
             }
         }
         Ok((units, damage))
+    }
+
+    fn chosen(&self) -> &'a [Part] {
+        let parts = self.run.parts(self.table);
+        match &self.parts {
+            Some(chosen) => parts.get(chosen.clone()).unwrap_or(&[]),
+            None => parts,
+        }
     }
 
     fn passable(&self, damage: Damage) -> Result<Damage> {

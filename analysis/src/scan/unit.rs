@@ -1,12 +1,14 @@
 //! What is read independently of the rest: a row group, or a file.
 
-use super::{Scan, csv, ipc, parquet};
+use super::{Scan, csv, ipc, label, parquet};
 use crate::error::{AnalysisError, Damage, DamageCause, Result};
 use crate::run::{OpenPart, Part, PartKind};
 use ::parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Takes batches.
 pub(super) type Each<'a> = dyn FnMut(&RecordBatch) -> Result<()> + 'a;
@@ -19,6 +21,8 @@ pub(super) type Read = Result<std::result::Result<(), DamageCause>>;
 pub(super) struct Unit {
     path: PathBuf,
     kind: UnitKind,
+    /// The process that it is of, where several are read as one run.
+    label: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -35,6 +39,7 @@ impl Unit {
         let unit = |kind| Self {
             path: part.path.clone(),
             kind,
+            label: part.label.clone(),
         };
         let groups = |metadata: ArrowReaderMetadata, most: usize| {
             let count = metadata.metadata().num_row_groups().min(most);
@@ -55,12 +60,35 @@ impl Unit {
         found.map_err(|cause| damage(&part.path, None, None, cause))
     }
 
+    /// The columns of a part; CSV has no types of its own.
+    pub(super) fn schema(part: &Part) -> std::result::Result<Option<SchemaRef>, Damage> {
+        let found = guarded(|| match &part.kind {
+            PartKind::Parquet => {
+                parquet::metadata(&part.path).map(|metadata| Some(metadata.schema().clone()))
+            }
+            PartKind::OpenParquet(footer, _) => OpenPart::read(footer)
+                .and_then(|open| parquet::open_metadata(&open))
+                .map(|metadata| Some(metadata.schema().clone())),
+            PartKind::Ipc | PartKind::OpenIpc => ipc::schema(&part.path),
+            PartKind::Csv | PartKind::OpenCsv => Ok(None),
+        });
+        found.map_err(|cause| damage(&part.path, None, None, cause))
+    }
+
     /// Hands its batches over. The outer error is the taker's or a type's, the inner one is damage.
     pub(super) fn read(
         &self,
         scan: &Scan<'_>,
         each: &mut Each<'_>,
     ) -> Result<std::result::Result<(), Damage>> {
+        let label = self.label.as_deref();
+        let each: &mut Each<'_> = &mut |batch| match label {
+            None => each(batch),
+            Some(label) => match label::labelled(batch, label)? {
+                Ok(batch) => each(&batch),
+                Err(source) => Err(AnalysisError::Label { source }),
+            },
+        };
         let read = catch_unwind(AssertUnwindSafe(|| match &self.kind {
             UnitKind::RowGroup(metadata, group) => parquet::read(&self.path, metadata, *group, scan, each),
             UnitKind::Ipc(torn) => ipc::read(&self.path, *torn, scan, each),

@@ -2,7 +2,7 @@
 
 use crate::num::{float, ratio, signed};
 use crate::overview::{Overview, steps};
-use crate::run::Format;
+use crate::run::{Format, JobFacts};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -32,6 +32,9 @@ pub struct RunFacts {
     pub sources: Vec<SourceFacts>,
     /// What the run's owner kept about it.
     pub attributes: BTreeMap<String, String>,
+    /// The processes, where a whole job was read as one run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobFacts>,
 }
 
 /// What a source is.
@@ -122,6 +125,7 @@ impl Overview<'_> {
             span_s: span.map_or(0.0, |(start, end)| signed(end - start) / 1e9),
             sources: manifest.sources.iter().map(source).collect(),
             attributes: manifest.attributes.clone(),
+            job: run.job().cloned(),
         }
     }
 
@@ -213,6 +217,9 @@ impl Overview<'_> {
         let mut notes = Vec::new();
         if !self.run.is_finished() {
             notes.push("the run has not ended cleanly: figures are of what was flushed".to_owned());
+        }
+        if let Some(job) = self.run.job() {
+            notes.extend(job.notes());
         }
         for damage in &self.damage {
             let rows = damage

@@ -8,6 +8,9 @@ use crate::render::number::{
 use crate::render::{Document, Table};
 use crate::stats::QuantileEstimate;
 
+/// Sources that are told one by one.
+const TOLD_SOURCES: usize = 8;
+
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text())
@@ -35,7 +38,10 @@ impl Summary {
 
     pub(crate) fn document(&self) -> Document {
         let mut out = Document::default();
-        out.heading(format!("Run {}", self.run.run_id));
+        out.heading(match &self.run.job {
+            Some(job) => format!("Job {}", job.id),
+            None => format!("Run {}", self.run.run_id),
+        });
         out.table(self.facts_table());
         out.heading("Totals");
         out.table(self.totals_table());
@@ -64,7 +70,16 @@ impl Summary {
     fn facts_table(&self) -> Table {
         let mut table = Table::new(["", ""]);
         let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
-        for source in &self.run.sources {
+        if let Some(job) = &self.run.job {
+            let of = job.world_size.map_or(String::new(), |size| format!(" of {size}"));
+            let hosts = if job.hosts == 1 {
+                "1 host".to_owned()
+            } else {
+                format!("{} hosts", job.hosts)
+            };
+            row("processes", format!("{}{of}, on {hosts}", job.processes));
+        }
+        for source in self.run.sources.iter().take(TOLD_SOURCES) {
             let parts = [
                 Some(source.engine.clone()),
                 source.engine_version.clone(),
@@ -75,6 +90,10 @@ impl Summary {
                 &format!("source {}", source.name),
                 parts.collect::<Vec<_>>().join(", "),
             );
+        }
+        let more = self.run.sources.len().saturating_sub(TOLD_SOURCES);
+        if more > 0 {
+            row("", format!("and {more} more sources"));
         }
         if let Some(start) = self.run.start_ns {
             row(

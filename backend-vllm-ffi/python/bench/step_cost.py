@@ -3,7 +3,7 @@
 
     OMP_NUM_THREADS=1 python bench/step_cost.py MODEL                  vLLM's own statistics objects, calls in turns
     OMP_NUM_THREADS=1 python bench/step_cost.py MODEL --engine         in the real engine, core in this process
-    OMP_NUM_THREADS=1 python bench/step_cost.py MODEL --throughput     generate() with and without, in turns: time and CPU time
+    OMP_NUM_THREADS=1 python bench/step_cost.py MODEL --throughput     generate() with and without, in turns
 
 Microseconds per call, median (90th percentile). A decode step: every running request got one token. A mixed step: some
 requests also finished, and as many began.
@@ -163,16 +163,17 @@ def throughput(given):
         pair = {}
         for name in (("without", "with") if turn % 2 else ("with", "without")):
             manager.stat_loggers[:] = with_ours if name == "with" else without
-            began, used = time.perf_counter(), time.process_time()
+            began = time.perf_counter()
             llm.generate(prompts, sampling, use_tqdm=False)
-            pair[name] = (time.perf_counter() - began, time.process_time() - used)
-        pairs.append((*pair["without"], *pair["with"]))
-        print("pair {}: without {:.3f} s (CPU {:.3f}), with {:.3f} s (CPU {:.3f})".format(turn, *pairs[-1]), flush=True)
+            pair[name] = given.requests * 200 / (time.perf_counter() - began)
+        pairs.append((pair["without"], pair["with"]))
+        print(f"pair {turn}: without {pair['without']:.0f} tokens/s, with {pair['with']:.0f}, "
+              f"{100 * (pair['with'] / pair['without'] - 1):+.2f} %", flush=True)
     session.close()
-    for what, theirs, ours in (("wall clock", 0, 2), ("CPU time", 1, 3)):
-        changes = [100 * (pair[ours] / pair[theirs] - 1) for pair in pairs]
-        print(f"{what}: median {statistics.median(changes):+.2f} %, mean {statistics.mean(changes):+.2f} % "
-              f"+- {statistics.stdev(changes) / len(changes) ** 0.5:.2f} (standard error)")
+    changes = [100 * (ours / theirs - 1) for theirs, ours in pairs]
+    spread = statistics.stdev(changes)
+    print(f"change: median {statistics.median(changes):+.2f} %, mean {statistics.mean(changes):+.2f} % "
+          f"+- {spread / len(changes) ** 0.5:.2f} (standard error)")
     return pairs
 
 

@@ -28,9 +28,10 @@ MAX_BACKOFF_S = 60.0
 
 
 def options_from_environment() -> Dict[str, Any]:
-    """What ``KVLENS_*`` variables say: ``OUT``, ``FORMATS``, ``TABLES``, ``INTERVAL`` (seconds)."""
+    """What ``KVLENS_*`` variables say: ``OUT``, ``SPOOL``, ``FORMATS``, ``TABLES``, ``INTERVAL`` (seconds)."""
     found: Dict[str, Any] = {}
-    for key, name in (("out", "KVLENS_OUT"), ("metrics_url", "KVLENS_METRICS_URL")):
+    texts = (("out", "KVLENS_OUT"), ("spool", "KVLENS_SPOOL"), ("metrics_url", "KVLENS_METRICS_URL"))
+    for key, name in texts:
         if os.environ.get(name):
             found[key] = os.environ[name]
     for key, name in (("formats", "KVLENS_FORMATS"), ("tables", "KVLENS_TABLES")):
@@ -43,9 +44,14 @@ def options_from_environment() -> Dict[str, Any]:
     return found
 
 
+def is_url(out: str) -> bool:
+    """Whether a run goes to a store, such as ``s3://bucket/prefix``, rather than to a directory."""
+    return "://" in out
+
+
 def new_run_id() -> str:
-    """A name that sorts by time and is unique among processes."""
-    return time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}-{next(_counter)}"
+    """A name that sorts by time and is unique among processes, also of hosts that write to one place."""
+    return time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}-{next(_counter)}-{os.urandom(2).hex()}"
 
 
 class Session:
@@ -61,6 +67,8 @@ class Session:
         device: Optional[str] = None,
         clock_domain: Optional[str] = None,
         run_id: Optional[str] = None,
+        spool: Optional[str] = None,
+        job: Optional[str] = None,
         formats: Sequence[str] = ("parquet",),
         tables: Optional[Sequence[str]] = None,
         interval: float = 1.0,
@@ -77,7 +85,7 @@ class Session:
         facts = {"python": platform.python_version(), "command": " ".join(sys.argv)[:1000], "pid": os.getpid()}
         facts.update(attributes or {})
         config: Dict[str, Any] = {
-            "out": os.path.abspath(self.out),
+            "out": self.out if is_url(self.out) else os.path.abspath(self.out),
             "run_id": self.run_id,
             "formats": list(formats),
             "interval_ms": max(1, round(interval * 1000)),
@@ -98,6 +106,10 @@ class Session:
         }
         if tables is not None:
             config["tables"] = list(tables)
+        if job is not None:
+            config["job"] = job
+        if spool is not None:
+            config["spool"] = os.path.abspath(spool)
         self._tables = None if tables is None else list(tables)
         self.collector = native.Collector(config)
         self.hit_rate_metric: Optional[int] = None
@@ -118,7 +130,9 @@ class Session:
 
     @property
     def path(self) -> str:
-        """The run's directory."""
+        """The run's directory, or its URL."""
+        if is_url(self.out):
+            return f"{self.out.rstrip('/')}/run_id={self.run_id}"
         return os.path.join(self.out, f"run_id={self.run_id}")
 
     def pusher(self, origin: int, engine_index: int = 0) -> Pusher:

@@ -1,5 +1,6 @@
 //! The loop body.
 
+use super::anchors::Anchors;
 use super::builder::Options;
 use super::intake::Intake;
 use super::outlet::Outlet;
@@ -83,6 +84,7 @@ pub struct Collector {
     last_flush: Instant,
     /// Wall minus monotonic time at the last sample.
     wall_offset: i128,
+    anchors: Anchors,
     rows: [u64; Table::ALL.len()],
     finished: bool,
 }
@@ -101,6 +103,7 @@ impl Collector {
             source.last_ns = now;
         }
         let wall_offset = offset(&clock);
+        let anchors = Anchors::new(schema.run.clock);
         Self {
             schema,
             clock,
@@ -112,6 +115,7 @@ impl Collector {
             next_tick_ns: now.saturating_add(options.interval_ns),
             last_flush: Instant::now(),
             wall_offset,
+            anchors,
             rows: [0; Table::ALL.len()],
             finished: false,
         }
@@ -153,6 +157,7 @@ impl Collector {
                 .saturating_add((missed + 1) * self.options.interval_ns);
         }
         let stepped = self.wall_clock_stepped();
+        self.anchors.look(now, &self.clock);
         for attached in &mut self.sources {
             attached.call(&self.problems, |source, intake| source.sample(intake));
             attached.intake.metrics.ticks_missed += missed;
@@ -288,6 +293,7 @@ impl Collector {
             end.rows_dropped.insert("engine_queue".to_owned(), queue_drops);
         }
         end.problems = self.problems.list();
+        end.clocks = self.anchors.ended(&self.clock);
         end
     }
 

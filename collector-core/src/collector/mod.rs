@@ -19,6 +19,7 @@
 //! or stalls is reported and left behind, and the others go on. Values that can't be true are clamped and counted.
 //! [`RunReport::problems`] lists all of it.
 
+mod anchors;
 mod builder;
 mod driver;
 mod handle;

@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+mod batches;
 mod columns;
 pub mod encoding;
 mod error;
@@ -44,6 +45,7 @@ mod stream;
 mod table;
 mod writer;
 
+pub use batches::BatchWriter;
 pub use error::ParquetError;
 pub use options::ParquetOptions;
 pub use recover::{recover, row_count};

@@ -99,6 +99,20 @@ pub fn find_runs(out: impl AsRef<Path>) -> Result<Vec<RunDir>, SchemaError> {
     Ok(runs)
 }
 
+/// The scheme of a store's URL, such as `s3`; `None` for a path on disk.
+///
+/// ```
+/// use kvlens_schema::layout::store_scheme;
+/// assert_eq!(store_scheme("s3://bucket/prefix".as_ref()), Some("s3"));
+/// assert_eq!(store_scheme("runs/today".as_ref()), None);
+/// ```
+pub fn store_scheme(out: &Path) -> Option<&str> {
+    let (scheme, _) = out.to_str()?.split_once("://")?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    (scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(allowed))
+        .then_some(scheme)
+}
+
 /// Checks that a run id can be a directory's name and a partition's value on any system.
 ///
 /// # Errors

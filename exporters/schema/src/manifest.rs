@@ -5,7 +5,7 @@ use crate::layout::{MANIFEST, RunDir};
 use crate::output::write_atomic;
 use kvlens_core::clock::ClockAnchor;
 use kvlens_core::run::{RunEnd, RunSchema, SCHEMA_VERSION, SourceInfo};
-use kvlens_core::{Batch, Error, Exporter, MetricDesc, Result};
+use kvlens_core::{Batch, Error, Exporter, JobInfo, MetricDesc, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,6 +28,12 @@ pub struct RunManifest {
     /// The host's name.
     #[serde(default)]
     pub host: Option<String>,
+    /// The job that the run is part of; null for a process of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<ManifestJob>,
+    /// Which boot of which kernel the run was recorded under: runs that share it share their wall clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
     /// The run's clock.
     #[serde(default)]
     pub clock: ManifestClock,
@@ -49,6 +55,15 @@ pub struct RunManifest {
     /// How the run ended; null while it runs, and for good if it was killed.
     #[serde(default)]
     pub end: Option<ManifestEnd>,
+    /// The processes of a job that was compacted into one run: what the manifest of each said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<RunManifest>,
+    /// What the run was before it was compacted; null for one that was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compaction: Option<ManifestCompaction>,
+    /// How the run came into object storage; null for one that was written to disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<ManifestUpload>,
 }
 
 /// A clock anchor: a monotonic reading and the UTC time it stands for.
@@ -88,6 +103,29 @@ impl From<ManifestClock> for ClockAnchor {
             monotonic_ns,
             wall_ns,
             uncertainty_ns,
+        }
+    }
+}
+
+/// The job that a run is part of: see [`JobInfo`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ManifestJob {
+    /// The job's identifier, the same in each of its processes.
+    pub id: String,
+    /// The process's number in the job, from 0.
+    pub rank: Option<u32>,
+    /// How many processes the job has.
+    pub world_size: Option<u32>,
+}
+
+impl From<&JobInfo> for ManifestJob {
+    fn from(job: &JobInfo) -> Self {
+        Self {
+            id: job.id.clone(),
+            rank: job.rank,
+            world_size: job.world_size,
         }
     }
 }
@@ -173,6 +211,70 @@ pub struct ManifestEnd {
     pub anomalies: u64,
     /// What went wrong and was survived.
     pub problems: Vec<String>,
+    /// The run's clock again, from the start to the end: how far the wall clock has moved against the first reading.
+    pub clocks: Vec<ManifestClock>,
+}
+
+impl ManifestEnd {
+    /// How far the wall clock was at the end from where the first reading puts it; rows are placed by the first.
+    pub fn wall_drift_ns(&self) -> Option<i64> {
+        let (first, last) = (self.clocks.first()?, self.clocks.last()?);
+        let placed = ClockAnchor::from(*first).to_wall(last.monotonic_ns);
+        i64::try_from(i128::from(last.wall_ns) - i128::from(placed)).ok()
+    }
+}
+
+/// What a run was before it was compacted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ManifestCompaction {
+    /// Files with rows.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl ManifestCompaction {
+    /// Says how many files of how many bytes there were.
+    pub fn new(files: u64, bytes: u64) -> Self {
+        Self { files, bytes }
+    }
+}
+
+/// How a run came into object storage: what is counted here is final, the manifest being the last to go.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ManifestUpload {
+    /// The run's URL.
+    pub url: String,
+    /// Files, the manifest not counted.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Uploads that failed and were tried again.
+    pub retries: u64,
+    /// Times that the store took nothing.
+    pub outages: u64,
+    /// How long it took nothing, over all of them.
+    pub outage_ns: u64,
+    /// The most bytes of sealed parts that waited on disk at once.
+    pub backlog_bytes_max: u64,
+    /// Files that were given up because too much waited.
+    pub dropped_files: u64,
+    /// Their bytes.
+    pub dropped_bytes: u64,
+}
+
+impl ManifestUpload {
+    /// Names the run's URL; everything else is zero.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            ..Self::default()
+        }
+    }
 }
 
 impl RunManifest {
@@ -185,6 +287,8 @@ impl RunManifest {
             run_id: run.run_id.clone(),
             clean_stop: false,
             host: run.host.clone(),
+            job: run.job.as_ref().map(Into::into),
+            boot_id: boot_id(),
             clock: run.clock.into(),
             interval_ns: u64::try_from(run.interval.as_nanos()).unwrap_or(u64::MAX),
             tables: run.tables.iter().map(|table| table.name().to_owned()).collect(),
@@ -192,6 +296,9 @@ impl RunManifest {
             sources: schema.sources.iter().map(Into::into).collect(),
             metrics: schema.metrics.iter().map(Into::into).collect(),
             end: None,
+            members: Vec::new(),
+            compaction: None,
+            upload: None,
         }
     }
 
@@ -205,6 +312,7 @@ impl RunManifest {
             rows_dropped: end.rows_dropped.clone(),
             anomalies: end.anomalies,
             problems: end.problems.clone(),
+            clocks: end.clocks.iter().map(|anchor| (*anchor).into()).collect(),
         });
     }
 
@@ -249,6 +357,12 @@ impl RunManifest {
         text.push(b'\n');
         write_atomic(&path, &text, true)
     }
+}
+
+/// The kernel's boot identifier, on Linux.
+fn boot_id() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
 #[derive(Deserialize)]

@@ -176,6 +176,12 @@ pub fn check_unlocked(path: &Path) -> Result<(), SchemaError> {
     }
 }
 
+/// Takes the advisory lock that [`check_unlocked`] looks for, if the file system has locks; it goes with the file's
+/// handle.
+pub fn lock_file(file: &File) {
+    let _ = try_lock(file);
+}
+
 #[cfg(unix)]
 fn try_lock(file: &File) -> io::Result<()> {
     Ok(rustix::fs::flock(

@@ -2,6 +2,7 @@
 
 use super::args::{CacheArgs, CompareArgs, ReadArgs, SummaryArgs, WhyArgs};
 use super::error::CliError;
+use super::remote::local;
 use super::{Outcome, print};
 use kvlens_analysis::compare::{Condition, compare as compare_runs};
 use kvlens_analysis::kv::{ShardsOptions, answers};
@@ -76,7 +77,7 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Outcome, CliError> {
 }
 
 pub(super) fn open(path: &std::path::Path) -> Result<Run, CliError> {
-    Run::open(path).map_err(failed)
+    Run::open(local(path)?).map_err(failed)
 }
 
 pub(super) fn failed(error: AnalysisError) -> CliError {

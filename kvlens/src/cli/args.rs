@@ -27,6 +27,11 @@ pub(super) enum Command {
     Recover(DirArgs),
     /// Shows what is in a run, or in every run of a directory.
     Inspect(InspectArgs),
+    /// Rewrites runs of many small files as few large, sorted ones; a job of several processes as one run.
+    Compact(CompactArgs),
+    /// Sends runs to a store: what an outage or a kill left on disk, or any run.
+    #[cfg(feature = "store")]
+    Upload(UploadArgs),
     /// Sums a run up: totals, rates, quantiles with intervals, trends, warnings with their evidence.
     Summary(SummaryArgs),
     /// Says where the time of a request went, and which steps took it.
@@ -114,9 +119,19 @@ pub(super) struct RunArgs {
     /// Seed of the built-in workload and model [default: 0].
     #[arg(long)]
     pub(super) seed: Option<u64>,
-    /// Directory that receives the run, as `run_id=ID` [default: runs].
-    #[arg(long, value_name = "DIR")]
+    /// Directory that receives the run, as `run_id=ID`, or the URL of a store, such as `s3://bucket/prefix` (needs the feature
+    /// `store`) [default: runs].
+    #[arg(long, value_name = "DIR|URL")]
     pub(super) out: Option<PathBuf>,
+    /// Directory in which parts wait for the store [default: kvlens/spool in the user's cache directory].
+    #[arg(long, value_name = "DIR")]
+    pub(super) spool: Option<PathBuf>,
+    /// How long the end of the run waits for a store that takes nothing, before what is left stays on disk [default: 30s].
+    #[arg(long, value_name = "TIME")]
+    pub(super) patience: Option<String>,
+    /// Age at which a Parquet part is sealed, and goes to the store if there is one [default: 10min].
+    #[arg(long, value_name = "TIME")]
+    pub(super) part_time: Option<String>,
     /// File formats to write [default: parquet].
     #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
     pub(super) write: Option<Vec<Format>>,
@@ -132,6 +147,10 @@ pub(super) struct RunArgs {
     /// The run's identifier [default: time and process].
     #[arg(long, value_name = "ID")]
     pub(super) run_id: Option<String>,
+    /// The job that this process is one of several of; its rank is what `KVLENS_RANK` or the launcher says [default: what
+    /// `KVLENS_JOB` or the launcher says].
+    #[arg(long, value_name = "ID")]
+    pub(super) job: Option<String>,
     /// A TOML file with these options; what stands on the command line counts more.
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
@@ -186,8 +205,46 @@ pub(super) struct DirArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct CompactArgs {
+    /// Runs, directories of runs, or jobs (`DIR/job=ID`, or a directory with the runs of one job).
+    #[arg(required = true, value_name = "RUN")]
+    pub(super) runs: Vec<PathBuf>,
+    /// Directory that receives the new runs, as `run_id=ID`.
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Remove a source once every row of it has been found in the new run.
+    #[arg(long)]
+    pub(super) remove: bool,
+    /// Threads that encode columns [default: one].
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[cfg(feature = "store")]
+#[derive(Debug, Args)]
+pub(super) struct UploadArgs {
+    /// A run, or a directory of runs, such as a spool.
+    pub(super) dir: PathBuf,
+    /// The URL of the store, such as `s3://bucket/prefix`, for runs that were not on their way to one.
+    #[arg(long, value_name = "URL")]
+    pub(super) to: Option<String>,
+    /// Keep the files on disk [default: keep them, except of a run that was recorded towards a store].
+    #[arg(long, conflicts_with = "remove")]
+    pub(super) keep: bool,
+    /// Remove files once the store has them.
+    #[arg(long)]
+    pub(super) remove: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct InspectArgs {
-    /// A run, or a directory of runs.
+    /// A run, or a directory of runs; or the URL of either in a store.
     pub(super) dir: PathBuf,
     /// Show every column of every table too.
     #[arg(long)]
@@ -216,7 +273,7 @@ pub(super) struct ReadArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct SummaryArgs {
-    /// A run, finished or not.
+    /// A run, finished or not; or the URL of one in a store.
     pub(super) run: PathBuf,
     #[command(flatten)]
     pub(super) read: ReadArgs,
@@ -224,7 +281,7 @@ pub(super) struct SummaryArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct WhyArgs {
-    /// A run, finished or not.
+    /// A run, finished or not; or the URL of one in a store.
     pub(super) run: PathBuf,
     /// The request of this identifier.
     #[arg(long, value_name = "ID", conflicts_with = "slowest")]
@@ -276,7 +333,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
-    /// Two runs or more; the first is the baseline.
+    /// Two runs or more, or their URLs; the first is the baseline.
     #[arg(required = true, num_args = 2..)]
     pub(super) runs: Vec<PathBuf>,
     /// Exit with 4 if this holds for a run, such as `ttft_p99>+5%`; can be given several times.
@@ -328,11 +385,15 @@ impl RunArgs {
             conversations: self.conversations.or(under.conversations),
             seed: self.seed.or(under.seed),
             out: self.out.or(under.out),
+            spool: self.spool.or(under.spool),
+            patience: self.patience.or(under.patience),
+            part_time: self.part_time.or(under.part_time),
             write: self.write.or(under.write),
             interval: self.interval.or(under.interval),
             tables: self.tables.or(under.tables),
             block_sample_every: self.block_sample_every.or(under.block_sample_every),
             run_id: self.run_id.or(under.run_id),
+            job: self.job.or(under.job),
             config: self.config.or(under.config),
             quiet: self.quiet || under.quiet,
             json: self.json || under.json,

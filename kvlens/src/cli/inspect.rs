@@ -4,6 +4,7 @@ use super::args::InspectArgs;
 use super::error::CliError;
 use super::number::{bytes, grouped};
 use super::recover::runs;
+use super::remote::local;
 use super::{Outcome, print};
 use comfy_table::{CellAlignment, Table as Grid, presets};
 use kvlens_core::{BoxError, Table};
@@ -37,7 +38,10 @@ struct Files {
 }
 
 pub(super) fn run(args: &InspectArgs) -> Result<Outcome, CliError> {
-    let all: Vec<Inspected> = runs(&args.dir)?.iter().map(inspect).collect::<Result<_, _>>()?;
+    let all: Vec<Inspected> = runs(&local(&args.dir)?)?
+        .iter()
+        .map(inspect)
+        .collect::<Result<_, _>>()?;
     if args.json {
         let text =
             serde_json::to_string_pretty(&all).map_err(|error| CliError::failed("can't print", error))?;

@@ -3,6 +3,7 @@
 mod analyse;
 mod args;
 mod catalog;
+mod compact;
 mod config;
 mod device;
 mod error;
@@ -11,10 +12,13 @@ mod number;
 mod plan;
 mod progress;
 mod recover;
+mod remote;
 mod replay;
 mod report;
 mod stage;
 mod summary;
+#[cfg(feature = "store")]
+mod upload;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
@@ -53,6 +57,9 @@ fn dispatch(command: Command) -> Result<Outcome, CliError> {
         Command::Run(args) => replay::run(*args),
         Command::Recover(args) => recover::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Compact(args) => compact::run(&args),
+        #[cfg(feature = "store")]
+        Command::Upload(args) => upload::run(&args),
         Command::Summary(args) => analyse::summary(&args),
         Command::Why(args) => analyse::why(&args),
         Command::Cache(args) => analyse::cache(&args),

@@ -7,6 +7,7 @@ use kvlens_core::{Table, Tables};
 use kvlens_native::trace::{TraceFormat, TraceOptions};
 use kvlens_native::workload::{Arrivals, Conversations};
 use kvlens_native::{EngineConfig, Policy, Preemption};
+use kvlens_schema::layout::store_scheme;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,7 +41,15 @@ pub(super) enum Requests {
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) out: PathBuf,
+    /// Where parts wait for the store, if `out` is one.
+    #[cfg_attr(not(feature = "store"), expect(dead_code, reason = "there is no store"))]
+    pub(super) spool: Option<PathBuf>,
+    /// How long the end waits for the store.
+    #[cfg_attr(not(feature = "store"), expect(dead_code, reason = "there is no store"))]
+    pub(super) patience: Option<Duration>,
+    pub(super) part_time: Option<Duration>,
     pub(super) run_id: Option<String>,
+    pub(super) job: Option<String>,
     pub(super) formats: Vec<kvlens::Format>,
     pub(super) interval: Duration,
     pub(super) tables: Tables,
@@ -164,9 +173,24 @@ fn record(args: &RunArgs) -> Result<Record, CliError> {
             unique.push(format);
         }
     }
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs"));
+    if let (Some(spool), None) = (&args.spool, store_scheme(&out)) {
+        let mend = "it needs --out with the URL of a store, such as s3://bucket/prefix";
+        return Err(CliError::usage("spool", spool.display(), mend));
+    }
+    let time = |option: &str, text: &Option<String>| {
+        let parse = |text: &String| {
+            humantime::parse_duration(text).map_err(|error| CliError::usage(option, text, error))
+        };
+        text.as_ref().map(parse).transpose()
+    };
     Ok(Record {
-        out: args.out.clone().unwrap_or_else(|| PathBuf::from("runs")),
+        out,
+        spool: args.spool.clone(),
+        patience: time("patience", &args.patience)?,
+        part_time: time("part-time", &args.part_time)?,
         run_id: args.run_id.clone(),
+        job: args.job.clone(),
         formats: unique,
         interval: humantime::parse_duration(interval)
             .map_err(|error| CliError::usage("interval", interval, error))?,

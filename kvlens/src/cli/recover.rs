@@ -12,7 +12,7 @@ use std::fmt::Write;
 pub(super) fn run(args: &DirArgs) -> Result<Outcome, CliError> {
     let mut found = Vec::new();
     for dir in runs(&args.dir)? {
-        found.push((dir.clone(), recover(&dir)?));
+        found.push((dir.clone(), make_whole(&dir)?));
     }
     if args.json {
         let all: Value = found.iter().map(|(dir, formats)| as_json(dir, formats)).collect();
@@ -39,9 +39,10 @@ pub(super) fn runs(dir: &std::path::Path) -> Result<Vec<RunDir>, CliError> {
     Ok(runs)
 }
 
-type Formats = Vec<(&'static str, Recovery)>;
+/// What was found, by format.
+pub(super) type Formats = Vec<(&'static str, Recovery)>;
 
-fn recover(dir: &RunDir) -> Result<Formats, CliError> {
+pub(super) fn make_whole(dir: &RunDir) -> Result<Formats, CliError> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         CliError::failed(format!("can't recover {}", dir.path().display()), error)
     };

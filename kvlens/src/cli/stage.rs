@@ -6,10 +6,11 @@ use super::plan::Plan;
 use kvlens::{DrivenRun, Run, RunBuilder};
 use kvlens_core::collector::{RowPolicy, RunReport};
 use kvlens_core::recorder::{Overflow, Recorder};
-use kvlens_core::{Clock, ClockAnchor, SourceInfo, Tables};
+use kvlens_core::{Clock, ClockAnchor, JobInfo, SourceInfo, Tables};
 use kvlens_native::recording::RecordingOptions;
 use kvlens_native::replay::Pace;
 use kvlens_native::{Engine, EngineConfig, Recording};
+use kvlens_parquet::ParquetOptions;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,14 +52,24 @@ impl Stage {
         })
     }
 
-    /// Ends the run: its directory and what it came to.
+    /// Ends the run: where it is and what it came to.
     pub(super) fn end(self) -> (Option<PathBuf>, Option<RunReport>) {
         // The engine's rings are drained to the end once their writers are gone.
         drop(self.engine);
         match self.recorded {
             Recorded::Off => (None, None),
-            Recorded::Driven(run) => (Some(run.directory().to_owned()), Some(run.finish())),
-            Recorded::Threaded(run) => (Some(run.directory().to_owned()), Some(run.stop())),
+            Recorded::Driven(run) => {
+                let place = run
+                    .url()
+                    .map_or_else(|| run.directory().to_owned(), PathBuf::from);
+                (Some(place), Some(run.finish()))
+            }
+            Recorded::Threaded(run) => {
+                let place = run
+                    .url()
+                    .map_or_else(|| run.directory().to_owned(), PathBuf::from);
+                (Some(place), Some(run.stop()))
+            }
         }
     }
 }
@@ -111,6 +122,24 @@ fn run(plan: &Plan, clock: Arc<dyn Clock>) -> RunBuilder {
         });
     if let Some(id) = &record.run_id {
         run = run.run_id(id);
+    }
+    if let Some(job) = &record.job {
+        run = run.job(JobInfo::named(job));
+    }
+    if let Some(age) = record.part_time {
+        run = run.parquet(ParquetOptions::default().with_part_time(age));
+    }
+    #[cfg(feature = "store")]
+    {
+        let mut options =
+            kvlens_store::UploadOptions::default().on_notice(|text| eprintln!("kvlens: {text}"));
+        if let Some(patience) = record.patience {
+            options = options.with_patience(patience);
+        }
+        run = run.upload(options);
+        if let Some(spool) = &record.spool {
+            run = run.spool(spool);
+        }
     }
     plan.options
         .iter()

@@ -22,11 +22,7 @@ def test_a_directory_that_can_not_be_written(run, tmp_path):
     assert "not recorded" in script.err and "can't be used" in script.err
 
 
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize("fault", [
-    pytest.param("source_panic", marks=SLOW), "push_panic", "exporter_panic", pytest.param("exporter_stall", marks=SLOW)])
+@pytest.mark.parametrize("fault", ["source_panic", "push_panic", "exporter_panic", "exporter_stall"])
 def test_a_defect_of_the_recorder(run, runs, fault):
     started = time.monotonic()
     script = run(GENERATE, KVLENS_OUT=str(runs), KVLENS_INJECT_FAULT=fault, KVLENS_INTERVAL="0.1")
@@ -138,7 +134,6 @@ def test_a_fork_and_an_exit_without_stop(run, runs):
 
 
 @only_v1
-@pytest.mark.slow
 def test_the_engine_core_dies(run, runs):
     script = run("""
         import kvlens, signal, subprocess, threading

@@ -6,7 +6,6 @@ import sys
 import time
 import urllib.request
 
-import pytest
 from real_vllm import environment, manifest, only_run, only_v1, parquet
 
 
@@ -57,7 +56,6 @@ def test_the_older_tools_script(run, runs):
 
 
 @only_v1
-@pytest.mark.slow
 def test_statistics_off(run, runs):
     script = """
         import kvlens

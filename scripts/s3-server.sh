@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Builds the S3 server of the tests (s3s-fs: real protocol, objects as files) under target/tools, where it is missing, and
+# prints its path.
+set -eu
+cd "$(dirname "$0")/.."
+# The newest that builds with Rust 1.92 and up to 1.95.
+version=0.14.1
+server=$PWD/target/tools/bin/s3s-fs
+if [ ! -x "$server" ]; then
+    cargo install s3s-fs --version "$version" --features binary --locked \
+        --root target/tools --target-dir target/tools/build >&2
+fi
+echo "$server"
