@@ -69,7 +69,7 @@ proptest! {
             prop_assert!(answer.low <= truth && truth <= answer.high, "{answer:?} holds {truth}");
             if truth <= Config::DEFAULT.max_value() {
                 // 1 in 256 is less than 0.4 %.
-                prop_assert!(answer.value.abs_diff(truth) * 256 <= truth, "{answer:?} for {truth}");
+                prop_assert!(u128::from(answer.value.abs_diff(truth)) * 256 <= u128::from(truth), "{answer:?} for {truth}");
             }
         }
     }
