@@ -219,6 +219,15 @@ pub struct Damage {
 }
 
 impl Damage {
+    pub(crate) fn of(path: &Path, cause: DamageCause) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            row_group: None,
+            rows: None,
+            cause,
+        }
+    }
+
     /// Whether it is a file of a part under construction that is no longer there: its rows are in another one now.
     pub(crate) fn is_gone(&self) -> bool {
         let name = self.path.file_name().map(|name| name.to_string_lossy());

@@ -12,6 +12,7 @@
 
 pub mod compare;
 pub mod error;
+pub mod follow;
 pub mod heatmap;
 pub mod kv;
 pub mod metrics;

@@ -17,6 +17,8 @@ mod curve;
 mod faults;
 #[path = "suite/figures.rs"]
 mod figures;
+#[path = "suite/follow.rs"]
+mod follow;
 #[path = "suite/made.rs"]
 mod made;
 #[path = "suite/reading.rs"]

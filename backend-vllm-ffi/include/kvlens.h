@@ -539,8 +539,9 @@ kvlens_result kvlens_start(const struct kvlens_collector *collector);
 
 // Sets a function that is called before every sample, from the collector's thread; NULL takes it away.
 //
-// It may push into the collector that it is given, and must not flush, close or free it. It must return soon: samples
-// wait for it. The caller keeps `userdata` alive until `kvlens_close` returned.
+// It may push into the collector that it is given, and set another function or none; it must not flush, close or free
+// the collector. It must return soon: samples wait for it. One that was taken away may still be running when this
+// returns: the caller keeps `userdata` alive until `kvlens_close` returned.
 //
 // # Safety
 // `collector` is NULL or came from `kvlens_open` and was not freed; the function may be called from another thread

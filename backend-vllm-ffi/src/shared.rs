@@ -20,9 +20,32 @@ pub(crate) struct Shared {
     known: [AtomicU64; WORDS],
     origin: AtomicU32,
     anomalies: AtomicU64,
-    pull: Mutex<Option<Pull>>,
+    pull: Mutex<PullSlot>,
     fixed: Mutex<Vec<(MetricId, FixedHistogram)>>,
     fault: AtomicU32,
+}
+
+/// What is called before samples, and how often that was changed.
+#[derive(Default)]
+struct PullSlot {
+    changes: u64,
+    pull: Option<Pull>,
+}
+
+/// Puts a pull back when it was called, even if it panicked; unless it was changed meanwhile.
+struct Called<'a> {
+    slot: &'a Mutex<PullSlot>,
+    changes: u64,
+    pull: Option<Pull>,
+}
+
+impl Drop for Called<'_> {
+    fn drop(&mut self) {
+        let mut slot = lock(self.slot);
+        if slot.changes == self.changes {
+            slot.pull = self.pull.take();
+        }
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -68,12 +91,26 @@ impl Shared {
     }
 
     pub(crate) fn set_pull(&self, pull: Option<Pull>) {
-        *lock(&self.pull) = pull;
+        let mut slot = lock(&self.pull);
+        slot.changes += 1;
+        slot.pull = pull;
     }
 
+    /// Calls what was set. It is called outside the lock, so that it may set another one, or none, itself.
     pub(crate) fn pull(&self) {
-        if let Some(pull) = lock(&self.pull).as_mut() {
-            pull();
+        let (changes, pull) = {
+            let mut slot = lock(&self.pull);
+            (slot.changes, slot.pull.take())
+        };
+        if let Some(pull) = pull {
+            let mut called = Called {
+                slot: &self.pull,
+                changes,
+                pull: Some(pull),
+            };
+            if let Some(pull) = &mut called.pull {
+                pull();
+            }
         }
     }
 

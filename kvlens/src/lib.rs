@@ -41,6 +41,12 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cli")]
+extern crate self as kvlens;
+
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 mod destination;
 pub mod run;
 

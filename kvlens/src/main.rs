@@ -1,10 +1,8 @@
 //! The command `kvlens`.
 #![forbid(unsafe_code)]
 
-mod cli;
-
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    kvlens::cli::main()
 }

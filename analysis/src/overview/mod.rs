@@ -15,12 +15,15 @@ use crate::scan::{ScanOptions, Scanned};
 use arrow_array::RecordBatch;
 use kvlens_core::Table;
 use requests::Requests;
-use samples::{MetricColumns, Samples};
+pub(crate) use samples::MetricColumns;
+use samples::Samples;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use steps::Steps;
 
 pub use bins::MAX_BINS;
+pub(crate) use merged::Merged;
+
 pub use distribution::{Basis, CdfPoint, DensityBin, Distribution, QUANTILES};
 pub use steps::{IdleGap, LongStep};
 pub use timeline::{CounterSeries, GaugeSeries, Timeline};

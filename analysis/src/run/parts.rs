@@ -70,6 +70,28 @@ impl Part {
     pub fn is_sealed(&self) -> bool {
         matches!(self.kind, PartKind::Parquet | PartKind::Ipc | PartKind::Csv)
     }
+
+    fn name(&self) -> Option<(u32, Name)> {
+        parse(self.path.file_name()?.to_str()?)
+    }
+
+    /// The number of a Parquet part, or of the part that a stream belongs to.
+    pub(crate) fn number(&self) -> Option<u32> {
+        self.name().map(|(number, _)| number)
+    }
+
+    /// The row group that a stream's rows are to be.
+    pub(crate) fn group(&self) -> Option<u32> {
+        match self.name()? {
+            (_, Name::Stream(group)) => Some(group),
+            _ => None,
+        }
+    }
+
+    /// Whether a recovery made it, out of a stream.
+    pub(crate) fn is_tail(&self) -> bool {
+        matches!(self.name(), Some((_, Name::Tail)))
+    }
 }
 
 /// The formats that a run has files of, the preferred one first.

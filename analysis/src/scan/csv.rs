@@ -48,12 +48,7 @@ fn open(path: &Path, torn: bool, scan: &Scan<'_>) -> Result<Option<Reader>, Dama
     if size == 0 {
         return Ok(None);
     }
-    let schema = schema(path, size, scan)?;
-    let wanted = schema.fields().iter().enumerate();
-    let wanted = wanted
-        .filter(|(_, field)| scan.wants(field.name()))
-        .map(|(at, _)| at)
-        .collect();
+    let (schema, wanted) = schema(path, size, scan)?;
     file.seek(SeekFrom::Start(0))?;
     let builder = ReaderBuilder::new(schema)
         .with_header(true)
@@ -77,9 +72,13 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
     Ok(0)
 }
 
-/// The types of the columns that the header names: the standard ones for standard names, and for others what their
-/// first values look like.
-fn schema(path: &Path, size: u64, scan: &Scan<'_>) -> Result<SchemaRef, DamageCause> {
+/// The types of the columns that the header names, and which of them are wanted. Standard names have the standard types,
+/// others what their first values look like.
+pub(crate) fn schema(
+    path: &Path,
+    size: u64,
+    scan: &Scan<'_>,
+) -> Result<(SchemaRef, Vec<usize>), DamageCause> {
     const LOOKED_AT: usize = 64;
     let head = BufReader::new(File::open(path)?.take(size));
     let (found, _) = Format::default()
@@ -103,7 +102,13 @@ fn schema(path: &Path, size: u64, scan: &Scan<'_>) -> Result<SchemaRef, DamageCa
         };
         Field::new(name, ty, true)
     });
-    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    let wanted = schema.fields().iter().enumerate();
+    let wanted = wanted
+        .filter(|(_, field)| scan.wants(field.name()))
+        .map(|(at, _)| at);
+    let wanted = wanted.collect();
+    Ok((Arc::new(schema), wanted))
 }
 
 fn is_histogram_part(metrics: &[MetricDesc], name: &str) -> bool {

@@ -89,7 +89,8 @@ fn batches(
     Ok(Ok(()))
 }
 
-fn project(batch: &RecordBatch, scan: &Scan<'_>) -> Result<RecordBatch, ArrowError> {
+/// Keeps the columns that are wanted.
+pub(crate) fn project(batch: &RecordBatch, scan: &Scan<'_>) -> Result<RecordBatch, ArrowError> {
     let schema = batch.schema_ref();
     let wanted = |(at, name): (usize, &String)| scan.wants(name).then_some(at);
     let places: Vec<_> = names(schema).enumerate().filter_map(wanted).collect();

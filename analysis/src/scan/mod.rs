@@ -19,7 +19,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 pub use columns::{Cols, Numbers, Strings};
-use unit::Unit;
+pub(crate) use csv::schema as csv_schema;
+pub(crate) use ipc::project;
+pub(crate) use parquet::BATCH_ROWS;
+pub(crate) use unit::Unit;
 
 /// How tables are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Takes batches.
-pub(super) type Each<'a> = dyn FnMut(&RecordBatch) -> Result<()> + 'a;
+pub(crate) type Each<'a> = dyn FnMut(&RecordBatch) -> Result<()> + 'a;
 
 /// How a read ended: the outer error is the taker's, the inner one the file's.
 pub(super) type Read = Result<std::result::Result<(), DamageCause>>;
 
 /// What is read independently of the rest.
 #[derive(Debug)]
-pub(super) struct Unit {
+pub(crate) struct Unit {
     path: PathBuf,
     kind: UnitKind,
     /// The process that it is of, where several are read as one run.
@@ -35,7 +35,7 @@ enum UnitKind {
 
 impl Unit {
     /// Takes a part apart.
-    pub(super) fn of(part: &Part) -> std::result::Result<Vec<Self>, Damage> {
+    pub(crate) fn of(part: &Part) -> std::result::Result<Vec<Self>, Damage> {
         let unit = |kind| Self {
             path: part.path.clone(),
             kind,
@@ -76,7 +76,7 @@ impl Unit {
     }
 
     /// Hands its batches over. The outer error is the taker's or a type's, the inner one is damage.
-    pub(super) fn read(
+    pub(crate) fn read(
         &self,
         scan: &Scan<'_>,
         each: &mut Each<'_>,

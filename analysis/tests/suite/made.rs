@@ -145,7 +145,7 @@ pub(crate) fn sample(second: u64, total: u64, values: &[u64]) -> Sample {
     sample
 }
 
-fn schema(run_id: &str) -> RunSchema {
+pub(crate) fn schema(run_id: &str) -> RunSchema {
     let metrics = [
         &catalog::DEVICE_UTILIZATION,
         &catalog::GENERATION_TOKENS,
@@ -159,7 +159,17 @@ fn schema(run_id: &str) -> RunSchema {
     )
 }
 
-fn batches(made: &Made) -> Vec<Batch> {
+/// When the first row of a batch is.
+pub(crate) fn start_of(batch: &Batch) -> u64 {
+    match batch {
+        Batch::Samples(rows) => rows.first().map_or(0, |row| row.monotonic_ns),
+        Batch::Steps(_, rows) => rows.first().map_or(0, |row| row.monotonic_ns),
+        Batch::Requests(_, rows) => rows.first().map_or(0, |row| row.monotonic_ns),
+        _ => 0,
+    }
+}
+
+pub(crate) fn batches(made: &Made) -> Vec<Batch> {
     let source = SourceIndex(0);
     let mut out = Vec::new();
     out.extend(made.samples.chunks(100).map(|rows| Batch::Samples(rows.to_vec())));

@@ -42,6 +42,10 @@ pub(super) enum Command {
     Compare(CompareArgs),
     /// Makes a report to look at: one HTML file with plots, that needs nothing else and no network.
     Report(ReportArgs),
+    /// Shows a run in the terminal while it is being written.
+    ///
+    /// Only reads files, so it can't disturb the engine. Keys: q quits, h shows the others.
+    Watch(WatchArgs),
     /// Lists every standard metric and what other systems call it.
     Catalog(CatalogArgs),
     /// Prints a shell's completion script.
@@ -341,6 +345,23 @@ pub(super) struct CompareArgs {
     pub(super) fail_if: Vec<String>,
     #[command(flatten)]
     pub(super) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WatchArgs {
+    /// A run, or a directory of runs: the one that began last is shown, or the first one to come.
+    #[arg(default_value = "runs")]
+    pub(super) dir: PathBuf,
+    /// Print what is known now as text, and end.
+    #[arg(long)]
+    pub(super) once: bool,
+    /// The recent past that rates and latencies are of, such as 90s: the nearest of 30s, 2min, 10min, 1h and 6h, or `run`
+    /// for the whole run.
+    #[arg(long, value_name = "TIME", default_value = "2min")]
+    pub(super) window: String,
+    /// Time between two looks at the files, at least 50ms.
+    #[arg(long, value_name = "TIME", default_value = "250ms")]
+    pub(super) refresh: String,
 }
 
 #[derive(Debug, Args)]

@@ -13,8 +13,13 @@ pub(super) fn merge(args: RunArgs) -> Result<RunArgs, CliError> {
         source,
     };
     let text = std::fs::read_to_string(&path).map_err(|error| wrong(error.into()))?;
-    let file: RunArgs = toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().into()))?;
+    let file = parse(&text).map_err(|error| wrong(error.into()))?;
     Ok(args.over(file))
+}
+
+/// Reads a configuration file's text; the error names the line.
+pub(super) fn parse(text: &str) -> Result<RunArgs, String> {
+    toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod stage;
 mod summary;
 #[cfg(feature = "store")]
 mod upload;
+mod watch;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
@@ -37,7 +38,8 @@ pub(crate) enum Outcome {
     Interrupted,
 }
 
-pub(crate) fn main() -> ExitCode {
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli.command) {
         Ok(Outcome::Well) => ExitCode::SUCCESS,
@@ -50,6 +52,14 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(error.code())
         }
     }
+}
+
+/// Reads a configuration file's text and says what is wrong with it: for the fuzz targets.
+///
+/// # Errors
+/// What `kvlens run --config` would print.
+pub fn check_config(text: &str) -> Result<(), String> {
+    config::parse(text).and_then(|args| plan::Plan::new(&args).map(drop).map_err(|error| error.chain()))
 }
 
 fn dispatch(command: Command) -> Result<Outcome, CliError> {
@@ -65,6 +75,7 @@ fn dispatch(command: Command) -> Result<Outcome, CliError> {
         Command::Cache(args) => analyse::cache(&args),
         Command::Compare(args) => analyse::compare(&args),
         Command::Report(args) => report::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Catalog(args) => print(&catalog::render(args.format)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
