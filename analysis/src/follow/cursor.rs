@@ -18,6 +18,8 @@ pub(super) struct Cursor {
     part: u32,
     group: u32,
     row: u64,
+    /// Whether it is in the tail that a recovery made of the part's streams.
+    tail: bool,
     /// The stream of the row group, while it is one.
     stream: Option<Stream>,
 }
@@ -55,7 +57,17 @@ impl Cursor {
                     if !self.groups(part, scan, each, &mut damage)? {
                         return Ok(damage);
                     }
-                    self.go_to(self.part + 1, 0);
+                    // What a recovery made of the part's streams comes after the part.
+                    let has_tail = parts
+                        .iter()
+                        .any(|part| part.number() == Some(self.part) && part.is_tail());
+                    if has_tail && !self.tail && !part.is_tail() {
+                        self.go_to(self.part, 0);
+                        self.tail = true;
+                    } else {
+                        self.go_to(self.part + 1, 0);
+                        self.tail = false;
+                    }
                 }
                 Here::Open(open, stream) => {
                     let whole = match open {
@@ -77,10 +89,11 @@ impl Cursor {
 
     fn here<'a>(&self, parts: &'a [Part]) -> Here<'a> {
         let mut of_part = parts.iter().filter(|part| part.number() == Some(self.part));
-        if let Some(sealed) = of_part
-            .clone()
-            .find(|part| part.kind == PartKind::Parquet && !part.is_tail())
-        {
+        let sealed = |tail| {
+            let mut parts = of_part.clone();
+            parts.find(|part| part.kind == PartKind::Parquet && part.is_tail() == tail)
+        };
+        if let Some(sealed) = sealed(self.tail).or_else(|| sealed(true)) {
             return Here::Sealed(sealed);
         }
         let open = of_part

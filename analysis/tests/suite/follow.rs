@@ -46,7 +46,7 @@ fn write_and_follow(out: &Path, exporter: &mut dyn Exporter, made: &Made, seed: 
     let mut random = fastrand::Rng::with_seed(seed);
     let mut batches = made::batches(made);
     // By time, as a collector would hand them over; each table in its own order.
-    batches.sort_by_key(|batch| made::start_of(batch));
+    batches.sort_by_key(made::start_of);
     for batch in &batches {
         exporter.write(batch).unwrap();
         if random.u8(..) < 90 {
@@ -148,7 +148,7 @@ fn figures_are_those_of_the_summary() {
         .map(|(length, stop)| length + stop);
     assert_eq!(finished, Some(follow.live().rows()[1]));
     // The gauges are those of the last step.
-    let last = made().steps.last().cloned().unwrap();
+    let last = made().steps.last().copied().unwrap();
     assert_eq!(view.now.running, Some(f64::from(last.requests_running)));
     assert_eq!(view.now.blocks_used, last.kv_blocks_used.get().map(f64::from));
     // Rates of columns add up to the run's.
@@ -185,22 +185,22 @@ fn a_window_is_the_recent_past_only() {
 
 #[test]
 fn a_killed_run_is_followed_to_its_last_row_and_again_once_it_is_recovered() {
-    let out = tempfile::tempdir().unwrap();
-    let dir = made::killed(out.path(), "killed", &made());
-    let mut follow = Follow::open(&dir).unwrap().unwrap();
-    let polled = catch_up(&mut follow);
-    assert!(!polled.ended, "no one ended it");
-    let rows = follow.live().rows();
-    assert_eq!(rows[0], made().steps.len() as u64);
-    assert!(follow.age().is_some());
-    kvlens_parquet::recover(&dir).unwrap();
-    catch_up(&mut follow);
-    assert_eq!(
-        follow.live().rows()[0],
-        made().steps.len() as u64,
-        "once, in other files"
-    );
-    assert_eq!(follow.poll().unwrap().rows, 0);
+    // With and without row groups before the kill.
+    for steps in [4_000, 300] {
+        let out = tempfile::tempdir().unwrap();
+        let mut made = made();
+        made.steps.truncate(steps);
+        let dir = made::killed(out.path(), "killed", &made);
+        let mut follow = Follow::open(&dir).unwrap().unwrap();
+        let polled = catch_up(&mut follow);
+        assert!(!polled.ended, "no one ended it");
+        assert_eq!(follow.live().rows()[0], steps as u64);
+        assert!(follow.age().is_some());
+        kvlens_parquet::recover(&dir).unwrap();
+        catch_up(&mut follow);
+        assert_eq!(follow.live().rows()[0], steps as u64, "once, in other files");
+        assert_eq!(follow.poll().unwrap().rows, 0);
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ const TALLEST: u16 = 5;
 const LABEL: u16 = 16;
 const VALUE: u16 = 10;
 const PEAK: u16 = 14;
+/// The width from which latencies of the whole run stand beside those of the window.
+const BOTH: u16 = 115;
 /// Columns of a latency's name.
 const NAME: u16 = 22;
 /// Charts are drawn in thousandths of their peak.
@@ -404,7 +406,7 @@ fn latencies(page: &mut Page<'_>, screen: &Screen, latencies: &[Latency]) {
         return;
     }
     // Both times where they fit side by side, else the window alone.
-    let both = screen.window != "run" && page.left.width >= 100;
+    let both = screen.window != "run" && page.left.width >= BOTH;
     let window = match screen.window {
         "run" => "over the whole run".to_owned(),
         window => format!("last {window}"),
