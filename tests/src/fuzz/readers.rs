@@ -79,7 +79,7 @@ fn ask(dir: &Path) {
         if let Ok(found) = compare(&[&run, &run], options) {
             let _ = (found.text(), found.json());
         }
-        if let Ok(found) = answers(&run, ShardsOptions::default(), options) {
+        if let Ok(found) = answers(&run, Some(ShardsOptions::default()), options) {
             let _ = (found.text(), found.json());
         }
         let _ = heat_map(&run, "step_time_ns", 50, options);
