@@ -7,4 +7,6 @@ set -eu
 cd "$(dirname "$0")/.."
 # The tests make directories and look at the clock.
 export MIRIFLAGS="-Zmiri-disable-isolation ${MIRIFLAGS:-}"
+# Everything is some hundred times slower: few cases of what is tried at random.
+export PROPTEST_CASES=${PROPTEST_CASES:-4} PROPTEST_MAX_SHRINK_ITERS=0
 exec cargo +nightly miri test -p kvlens-vllm-ffi --locked --lib --test boundary "$@"

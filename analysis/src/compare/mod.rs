@@ -20,15 +20,15 @@ use crate::overview::Overview;
 use crate::run::Run;
 use crate::scan::ScanOptions;
 use crate::stats::quantiles::rank;
-use crate::stats::{CONFIDENCE, Shift, long_run_variance, needed, order_statistic_interval};
+use crate::stats::{CONFIDENCE, Shift, batch_variance, needed, order_statistic_interval, reach_of_batches};
 use crate::stats::{paired_shift, two_sample_shift, two_sided_p, z};
 use crate::summary::Summary;
 use load::{LATENCIES, Loaded};
 
 pub use condition::{Condition, Outcome};
 
-/// The chance that runs that don't differ are told to, over all metrics of a pair of runs: a nominal level, low enough
-/// that latencies correlated in time, as a queue makes them, stay under 5 %.
+/// The chance that runs that don't differ are told to, over all metrics of a pair of runs: low enough that latencies
+/// whose correlation lasts longer than a tenth of the run can show stay under 5 %.
 pub const FALSE_ALARMS: f64 = 0.01;
 /// A shift smaller than this is negligible, however sure.
 pub const NEGLIGIBLE: f64 = 0.01;
@@ -315,7 +315,7 @@ fn quantile_ratio(q: f64, a: (&[f64], &[f64]), b: (&[f64], &[f64])) -> Option<Sh
     let (log_a, error_a) = log_quantile(q, a.0, a.1)?;
     let (log_b, error_b) = log_quantile(q, b.0, b.1)?;
     let (change, error) = (log_b - log_a, error_a.hypot(error_b));
-    let reach = z(0.5 + CONFIDENCE / 2.0) * error;
+    let reach = reach_of_batches() * error;
     let p = if error > 0.0 {
         two_sided_p(change / error)
     } else {
@@ -338,7 +338,7 @@ fn log_quantile(q: f64, values: &[f64], sorted: &[f64]) -> Option<(f64, f64)> {
     }
     let value = at_quantile(sorted, q);
     let below: Vec<f64> = values.iter().map(|other| f64::from(*other <= value)).collect();
-    let inflation = (long_run_variance(&below) / (q * (1.0 - q))).max(1.0).sqrt();
+    let inflation = (batch_variance(&below) / (q * (1.0 - q))).max(1.0).sqrt();
     let (low, high) = order_statistic_interval(q, n);
     // Where the sample is too small for an upper end, the largest value stands in for it.
     let low = at_rank(sorted, low.unwrap_or(0)).max(0.5).ln();

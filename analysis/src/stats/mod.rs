@@ -8,7 +8,7 @@ mod tests_of_shift;
 mod trend;
 mod values;
 
-pub(crate) use autocorrelation::long_run_variance;
+pub(crate) use autocorrelation::{BATCHES, batch_variance};
 pub use changes::{Change, change_points};
 pub use quantiles::{QuantileEstimate, needed, order_statistic_interval};
 pub use survival::{Survival, SurvivalPoint};
@@ -16,7 +16,7 @@ pub use tests_of_shift::{Shift, paired_shift, two_sample_shift};
 pub use trend::{Trend, trend};
 pub use values::{KEPT_VALUES, Values};
 
-use statrs::distribution::{ContinuousCDF, Normal};
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 /// The confidence of every interval.
 pub const CONFIDENCE: f64 = 0.95;
@@ -26,9 +26,23 @@ pub(crate) fn z(p: f64) -> f64 {
     Normal::standard().inverse_cdf(p)
 }
 
-/// The two-sided probability of a standard normal value at least this far from 0.
-pub(crate) fn two_sided_p(z: f64) -> f64 {
-    2.0 * Normal::standard().cdf(-z.abs())
+/// Degrees of freedom of a variance from [`batch_variance`]: one and a half times the batches, since they overlap.
+const DEGREES: f64 = 1.5 * BATCHES;
+
+fn student() -> Option<StudentsT> {
+    StudentsT::new(0.0, 1.0, DEGREES).ok()
+}
+
+/// How far an interval of [`CONFIDENCE`] reaches, in standard errors that were estimated from batches.
+pub(crate) fn reach_of_batches() -> f64 {
+    let p = 0.5 + CONFIDENCE / 2.0;
+    student().map_or_else(|| z(p), |student| student.inverse_cdf(p))
+}
+
+/// The two-sided probability of a value at least so many standard errors from 0, when the error was estimated from
+/// batches.
+pub(crate) fn two_sided_p(errors: f64) -> f64 {
+    student().map_or(1.0, |student| 2.0 * student.cdf(-errors.abs()))
 }
 
 /// The median; the values are reordered.

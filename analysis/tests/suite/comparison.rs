@@ -11,8 +11,9 @@ const REQUESTS: u64 = 2_000;
 /// Requests of one workload, served with noise: sizes belong to the request, noise to the run and correlated in time,
 /// as a queue makes it.
 fn served(workload: u64, run: u64, ttft_factor: f64) -> Made {
+    // Sequences that begin alike would make sizes and noise one.
     let mut sizes = fastrand::Rng::with_seed(workload);
-    let mut random = fastrand::Rng::with_seed(run);
+    let mut random = fastrand::Rng::with_seed(!run.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut made = Made::default();
     let (mut at, mut pressure) = (made::START, 0.0);
     for id in 0..REQUESTS {
