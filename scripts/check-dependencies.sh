@@ -29,5 +29,8 @@ refuse kvlens-analysis "$backends|kvlens|kvlens-csv|kvlens-parquet|kvlens-arrow|
 refuse kvlens-compact "$backends|kvlens|kvlens-store|tokio|object_store|datafusion.*"
 refuse kvlens-vllm-ffi "tokio|object_store"
 refuse kvlens "datafusion.*|ballista.*|object_store|tokio|cudarc"
+# Query engines are asked for, never there by default; they know nothing of backends and exporters.
+refuse kvlens-sql "datafusion.*|ballista.*|tokio"
+refuse kvlens-sql "$backends|kvlens|kvlens-csv|kvlens-parquet|kvlens-arrow|cudarc|pyo3" "--features cluster"
 [ $bad -eq 0 ] && echo "dependencies point the right way"
 exit $bad

@@ -181,6 +181,9 @@ pub enum AnalysisError {
         #[source]
         source: arrow_schema::ArrowError,
     },
+    /// Whoever takes the batches of a scan wants no more of them.
+    #[error("the scan was stopped by its reader")]
+    Stopped,
     /// A worker thread died.
     #[error("a reading thread panicked; this is a defect")]
     Worker,

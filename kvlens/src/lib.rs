@@ -11,6 +11,7 @@
 //! | few large files out of many small ones | [`compact`] | `compact` |
 //! | object storage | `kvlens-store` | `store` |
 //! | reading a run back | [`analysis`] | `analysis` |
+//! | SQL over runs | `kvlens-sql` | `sql` |
 //! | the columns they share, `run.json` | [`schema`] | always |
 //! | the command `kvlens` | | `cli` |
 //!
@@ -66,6 +67,8 @@ pub use kvlens_csv as csv;
 pub use kvlens_native as native;
 #[cfg(feature = "parquet")]
 pub use kvlens_parquet as parquet;
+#[cfg(feature = "sql")]
+pub use kvlens_sql as sql;
 #[cfg(feature = "store")]
 pub use kvlens_store as store;
 

@@ -6,6 +6,7 @@ mod parts;
 
 use crate::error::{AnalysisError, Result};
 use crate::scan::Scan;
+use arrow_schema::SchemaRef;
 use kvlens_core::Table;
 use kvlens_core::run::{RunInfo, RunSchema, SourceInfo};
 use kvlens_schema::RunManifest;
@@ -202,6 +203,11 @@ impl Run {
         })
     }
 
+    /// The columns of a table, as the manifest promises them. Histograms are structs, which CSV does not keep.
+    pub fn table_schema(&self, table: Table) -> SchemaRef {
+        kvlens_schema::table_schema(&self.schema(), table)
+    }
+
     /// What the run was when it began, as far as columns follow from it.
     pub(crate) fn schema(&self) -> RunSchema {
         let sources = self.manifest.sources.iter();
@@ -267,6 +273,11 @@ impl Runs {
     /// Runs that could not be opened, and why.
     pub fn refused(&self) -> &[(PathBuf, AnalysisError)] {
         &self.refused
+    }
+
+    /// Takes the runs that could not be opened, and why.
+    pub fn take_refused(&mut self) -> Vec<(PathBuf, AnalysisError)> {
+        std::mem::take(&mut self.refused)
     }
 
     /// Finds a run by its identifier.

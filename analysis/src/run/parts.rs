@@ -92,6 +92,11 @@ impl Part {
     pub(crate) fn is_tail(&self) -> bool {
         matches!(self.name(), Some((_, Name::Tail)))
     }
+
+    /// Whether any Parquet reader can read the file as it is.
+    pub fn is_whole_parquet(&self) -> bool {
+        matches!(self.kind, PartKind::Parquet)
+    }
 }
 
 /// The formats that a run has files of, the preferred one first.

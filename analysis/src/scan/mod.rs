@@ -94,6 +94,7 @@ pub struct Scan<'a> {
     columns: Option<Vec<String>>,
     parts: Option<Range<usize>>,
     options: ScanOptions,
+    all_parts: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -104,12 +105,19 @@ impl<'a> Scan<'a> {
             columns: None,
             parts: None,
             options: ScanOptions::default(),
+            all_parts: true,
         }
     }
 
     /// Reads these of the run's [`parts`](Run::parts) only.
     pub fn only(mut self, parts: Range<usize>) -> Self {
         self.parts = Some(parts);
+        self
+    }
+
+    /// Leaves out the files that any Parquet reader can read by itself.
+    pub fn without_whole_parquet(mut self) -> Self {
+        self.all_parts = false;
         self
     }
 
@@ -229,7 +237,8 @@ impl<'a> Scan<'a> {
     /// What is read independently, and parts of which not even that could be found out.
     fn units(&self) -> Result<(Vec<Unit>, Vec<Damage>)> {
         let (mut units, mut damage) = (Vec::new(), Vec::new());
-        for part in self.chosen() {
+        let chosen = self.chosen().iter();
+        for part in chosen.filter(|part| self.all_parts || !part.is_whole_parquet()) {
             match Unit::of(part) {
                 Ok(found) => units.extend(found),
                 Err(found) => damage.push(self.passable(found)?),

@@ -122,8 +122,19 @@ impl std::str::FromStr for Layout {
 }
 
 /// A histogram column under construction.
+///
+/// ```
+/// use kvlens_core::{Value, histogram::SparseHistogram};
+/// use kvlens_schema::histogram::{HistogramColumn, data_type};
+/// let mut column = HistogramColumn::default();
+/// column.push(&Value::Histogram(SparseHistogram::default()));
+/// column.push(&Value::Missing);
+/// let array = column.finish()?;
+/// assert_eq!((array.len(), array.null_count(), array.data_type()), (2, 1, &data_type()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct HistogramColumn {
+pub struct HistogramColumn {
     present: Numbers<u8>,
     count: Numbers<u64>,
     sum: Numbers<u64>,
@@ -139,7 +150,7 @@ pub(crate) struct HistogramColumn {
 
 impl HistogramColumn {
     /// Appends a value; anything but a histogram is missing.
-    pub(crate) fn push(&mut self, value: &Value) {
+    pub fn push(&mut self, value: &Value) {
         match value {
             Value::Histogram(histogram) => self.push_sparse(histogram),
             Value::Fixed(histogram) => self.push_fixed(histogram),
@@ -205,7 +216,10 @@ impl HistogramColumn {
     }
 
     /// Takes what was appended as an array and starts anew.
-    pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+    ///
+    /// # Errors
+    /// [`ArrowError`] when there are more buckets than a list can hold.
+    pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let (_, present) = self.present.finish();
         let number = |numbers: &mut Numbers<u64>| -> Result<ArrayRef, ArrowError> {
             let (values, nulls) = numbers.finish();
@@ -221,6 +235,9 @@ impl HistogramColumn {
     }
 
     fn finish_buckets(&mut self) -> Result<ArrayRef, ArrowError> {
+        if i32::try_from(self.indices.len()).is_err() {
+            return Err(ArrowError::OffsetOverflowError(self.indices.len()));
+        }
         let ends = std::mem::take(&mut self.ends);
         let offsets: Vec<i32> = std::iter::once(0).chain(ends).collect();
         let indices = UInt32Array::from(std::mem::take(&mut self.indices));

@@ -46,6 +46,13 @@ pub(super) enum Command {
     ///
     /// Only reads files, so it can't disturb the engine. Keys: q quits, h shows the others.
     Watch(WatchArgs),
+    /// Answers SQL over one run or many, or opens a shell.
+    #[cfg(feature = "sql")]
+    Sql(SqlArgs),
+    /// Starts the members of a cluster that `kvlens sql --cluster` sends queries to.
+    #[cfg(feature = "cluster")]
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Lists every standard metric and what other systems call it.
     Catalog(CatalogArgs),
     /// Prints a shell's completion script.
@@ -345,6 +352,84 @@ pub(super) struct CompareArgs {
     pub(super) fail_if: Vec<String>,
     #[command(flatten)]
     pub(super) read: ReadArgs,
+}
+
+/// Tables: samples, steps, requests, blocks, accesses and runs; a shell where no query is given.
+#[cfg(feature = "sql")]
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct SqlArgs {
+    /// Runs, directories of runs or patterns; then the query, which may also come from standard input.
+    #[arg(required = true, value_name = "RUN… [QUERY]")]
+    pub(super) runs: Vec<String>,
+    /// The query, where the last argument should not be taken for it.
+    #[arg(long, short, value_name = "QUERY")]
+    pub(super) command: Option<String>,
+    /// Print JSON: a list of objects.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print CSV.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) csv: bool,
+    /// Print Markdown.
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    pub(super) markdown: bool,
+    /// Write the answer to a file; .parquet, .arrow, .csv, .json, .md or .txt says how.
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// The most rows of a printed table.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(super) rows: usize,
+    /// Let the cluster of this scheduler execute the queries; its executors must see the runs at the same paths.
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) cluster: Option<String>,
+    /// Threads that a query is spread over [default: one per core].
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<usize>,
+    /// Memory that a query may hold before it goes on disk, such as 4GB [default: no limit].
+    #[arg(long, value_name = "SIZE")]
+    pub(super) memory: Option<String>,
+}
+
+#[cfg(feature = "cluster")]
+#[derive(Debug, Subcommand)]
+pub(super) enum ClusterCommand {
+    /// Plans queries and hands their tasks out; one per cluster.
+    Scheduler(SchedulerArgs),
+    /// Executes tasks; one per machine.
+    Executor(ExecutorArgs),
+}
+
+#[cfg(feature = "cluster")]
+#[derive(Debug, Args)]
+pub(super) struct SchedulerArgs {
+    /// The address to listen on. There is no authentication: keep it in a network that you trust.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:50050")]
+    pub(super) listen: std::net::SocketAddr,
+    /// The name that others reach it by [default: the address].
+    #[arg(long)]
+    pub(super) host: Option<String>,
+}
+
+#[cfg(feature = "cluster")]
+#[derive(Debug, Args)]
+pub(super) struct ExecutorArgs {
+    /// The scheduler.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50050")]
+    pub(super) scheduler: String,
+    /// The address to listen on; the port after it is taken too.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:50051")]
+    pub(super) listen: std::net::SocketAddr,
+    /// The name that others reach it by [default: the address].
+    #[arg(long)]
+    pub(super) host: Option<String>,
+    /// Tasks at a time [default: one per core].
+    #[arg(long, value_name = "N")]
+    pub(super) tasks: Option<usize>,
+    /// Where rows on their way are kept [default: a temporary directory].
+    #[arg(long, value_name = "DIR")]
+    pub(super) work_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,8 @@
 mod analyse;
 mod args;
 mod catalog;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod compact;
 mod config;
 mod device;
@@ -15,6 +17,8 @@ mod recover;
 mod remote;
 mod replay;
 mod report;
+#[cfg(feature = "sql")]
+mod sql;
 mod stage;
 mod summary;
 #[cfg(feature = "store")]
@@ -76,6 +80,10 @@ fn dispatch(command: Command) -> Result<Outcome, CliError> {
         Command::Compare(args) => analyse::compare(&args),
         Command::Report(args) => report::run(&args),
         Command::Watch(args) => watch::run(&args),
+        #[cfg(feature = "sql")]
+        Command::Sql(args) => sql::run(&args),
+        #[cfg(feature = "cluster")]
+        Command::Cluster(command) => cluster::run(command),
         Command::Catalog(args) => print(&catalog::render(args.format)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
