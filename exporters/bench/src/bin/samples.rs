@@ -13,7 +13,7 @@ use kvlens_schema::Manifest;
 use std::error::Error;
 
 const SOURCES: u16 = 8;
-const BATCH: u64 = 8_000;
+const BATCH: usize = 8_000;
 const START: u64 = 1_790_000_040_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
@@ -48,8 +48,8 @@ fn write(dir: &str, run_id: &str, rows: u64, random: &mut Random) -> Result<(), 
     let mut exporter = ParquetExporter::create(dir, ParquetOptions::default());
     manifest.begin(&schema)?;
     exporter.begin(&schema)?;
-    for first in (0..rows).step_by(BATCH as usize) {
-        let last = rows.min(first + BATCH);
+    for first in (0..rows).step_by(BATCH) {
+        let last = rows.min(first + BATCH as u64);
         exporter.write(&Batch::Samples(
             (first..last).map(|row| sample(row, random)).collect(),
         ))?;
