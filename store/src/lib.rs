@@ -10,12 +10,12 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`open`] | a store from a URL, with options and the environment |
+//! | [`open()`] | a store from a URL, with options and the environment |
 //! | [`uploader`] | [`Uploader`], [`upload`]: from the spool to the store |
 //! | [`options`] | how much may wait, how long an end waits |
 //! | [`report`] | what an upload came to |
 //! | [`spool`] | where runs wait, and what is sealed |
-//! | [`download`] | runs from a store into a local directory |
+//! | [`download()`] | runs from a store into a local directory |
 //!
 //! ```
 //! use kvlens_store::{StoreOptions, UploadOptions, Uploader, open};
