@@ -43,7 +43,7 @@ impl BatchWriter {
     /// Makes the directory, in which no part may be.
     ///
     /// # Errors
-    /// [`ParquetError::NotEmpty`] for a directory with something in it, [`ParquetError::Io`] when it can't be made.
+    /// [`ParquetError::NotEmpty`] for a directory with something in it, [`ParquetError::Schema`] when it can't be made.
     pub fn create(
         dir: impl Into<PathBuf>,
         schema: SchemaRef,
@@ -68,7 +68,7 @@ impl BatchWriter {
     /// Writes a batch as a row group.
     ///
     /// # Errors
-    /// [`ParquetError::Encode`] for a batch of another schema, [`ParquetError::Io`] when the disk refuses.
+    /// [`ParquetError::Encode`] for a batch of another schema, [`ParquetError::Schema`] when the disk refuses.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
         let chunk = std::slice::from_ref(batch);
         let part = match &mut self.part {
