@@ -156,7 +156,8 @@ impl Config {
         )
     }
 
-    /// The bound of a quantile's relative error: half a bucket.
+    /// The bound of a quantile's relative error: half a bucket. It holds below the last bucket, which takes every value
+    /// from its low end on.
     ///
     /// ```
     /// use kvlens_core::histogram::Config;
