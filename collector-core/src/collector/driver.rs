@@ -6,6 +6,7 @@ use super::intake::Intake;
 use super::outlet::Outlet;
 use super::problems::{Problems, panic_message};
 use super::report::{RunReport, SourceSummary};
+use super::spares::Spares;
 use super::totals::Totals;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -80,6 +81,8 @@ pub struct Collector {
     problems: Problems,
     /// Samples taken and not handed over yet.
     samples: Vec<Sample>,
+    /// Samples handed over, for their memory.
+    handed: Spares,
     next_tick_ns: u64,
     last_flush: Instant,
     /// Wall minus monotonic time at the last sample.
@@ -112,6 +115,7 @@ impl Collector {
             options,
             problems,
             samples: Vec::new(),
+            handed: Spares::default(),
             next_tick_ns: now.saturating_add(options.interval_ns),
             last_flush: Instant::now(),
             wall_offset,
@@ -236,12 +240,27 @@ impl Collector {
         if self.samples.is_empty() {
             return;
         }
-        let batch = Batch::Samples(std::mem::take(&mut self.samples));
+        let empty = self.worn_samples();
+        let batch = Batch::Samples(std::mem::replace(&mut self.samples, empty));
         count(&mut self.rows, &batch);
         let batch = Arc::new(batch);
         self.outlets
             .iter_mut()
             .for_each(|outlet| outlet.offer_samples(&batch));
+        self.handed.keep(batch);
+    }
+
+    /// Room for samples; the values of those that were in it go back to their sources.
+    fn worn_samples(&mut self) -> Vec<Sample> {
+        let Some(Batch::Samples(mut worn)) = self.handed.reuse() else {
+            return Vec::with_capacity(BATCH_SAMPLES);
+        };
+        for sample in worn.drain(..) {
+            if let Some(attached) = self.sources.get_mut(usize::from(sample.source.0)) {
+                attached.intake.wear(sample.values);
+            }
+        }
+        worn
     }
 
     /// Rows carry monotonic time, so a step of the wall clock harms none of them; it is worth knowing all the same.

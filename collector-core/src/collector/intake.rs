@@ -51,7 +51,11 @@ pub(super) struct Intake {
     tables: Tables,
     epoch: Option<u64>,
     served_by: Option<Arc<str>>,
+    /// What is to be the next sample. Where `filled` says no, a value is left over from an earlier one, for its memory.
     values: Vec<Value>,
+    filled: Vec<bool>,
+    /// Values of samples that exporters are done with.
+    worn: Vec<Vec<Value>>,
     pub(super) metrics: SelfMetrics,
     pub(super) steps: Vec<StepRow>,
     pub(super) requests: Vec<RequestRow>,
@@ -86,6 +90,8 @@ impl Intake {
             epoch: None,
             served_by: None,
             values: vec![Value::Missing; schema.metrics.len()],
+            filled: vec![false; schema.metrics.len()],
+            worn: Vec::new(),
             metrics: SelfMetrics::default(),
             steps: Vec::new(),
             requests: Vec::new(),
@@ -97,6 +103,11 @@ impl Intake {
 
     /// Takes the sample that was handed over since the last call, and starts a new one.
     pub(super) fn take_sample(&mut self, monotonic_ns: u64, interval_ns: u64, overshoot_ns: u64) -> Sample {
+        for (slot, filled) in self.values.iter_mut().zip(&mut self.filled) {
+            if !std::mem::take(filled) {
+                *slot = Value::Missing;
+            }
+        }
         self.metrics.anomalies += clamp_parts(&mut self.values, &self.pairs);
         let own = self.metrics;
         let own = [
@@ -111,7 +122,11 @@ impl Intake {
                 *slot = Value::Counter(value);
             }
         }
-        let fresh = vec![Value::Missing; self.values.len()];
+        let fresh = self
+            .worn
+            .pop()
+            .filter(|worn| worn.len() == self.values.len())
+            .unwrap_or_else(|| vec![Value::Missing; self.values.len()]);
         Sample {
             source: self.source,
             served_by: self.served_by.take(),
@@ -121,6 +136,11 @@ impl Intake {
             merged: 1,
             values: std::mem::replace(&mut self.values, fresh),
         }
+    }
+
+    /// Takes back the values of samples that exporters are done with: their histograms' memory is used again.
+    pub(super) fn wear(&mut self, values: Vec<Value>) {
+        self.worn.push(values);
     }
 
     /// Takes the rows of every table that has at least `at_least` of them, as batches.
@@ -162,13 +182,20 @@ impl Intake {
         found
     }
 
-    fn put(&mut self, column: usize, value: Value) {
-        match self.values.get_mut(column) {
-            Some(slot @ Value::Missing) => *slot = value,
-            // Two histograms of one metric in one sample add up: a late answer of a source that hung comes so.
-            Some(slot) => self.metrics.anomalies += u64::from(!slot.merge(&value)),
-            None => {}
+    fn put(&mut self, column: usize, value: &Value) {
+        let Some((slot, filled)) = self.slot(column) else { return };
+        if filled {
+            let merged = slot.merge(value);
+            self.metrics.anomalies += u64::from(!merged);
+        } else {
+            slot.clone_from(value);
         }
+    }
+
+    /// Where a metric's value goes, and whether this sample has one already; from here on it has.
+    fn slot(&mut self, column: usize) -> Option<(&mut Value, bool)> {
+        let filled = std::mem::replace(self.filled.get_mut(column)?, true);
+        Some((self.values.get_mut(column)?, filled))
     }
 }
 
@@ -194,7 +221,7 @@ impl Sink for Intake {
             self.metrics.anomalies += 1;
         }
         if value.is_finite() {
-            self.put(target.column, Value::Gauge(possible));
+            self.put(target.column, &Value::Gauge(possible));
         }
     }
 
@@ -214,21 +241,36 @@ impl Sink for Intake {
         target.total = Some(total);
         let column = target.column;
         self.metrics.anomalies += u64::from(went_back);
-        self.put(column, Value::Counter(total));
+        self.put(column, &Value::Counter(total));
     }
 
     fn histogram(&mut self, metric: MetricId, delta: &SparseHistogram) {
         let Some(target) = self.target(metric, Kind::Histogram).copied() else {
             return;
         };
-        self.put(target.column, Value::Histogram(delta.clone()));
+        // Two histograms of one metric in one sample add up: a late answer of a source that hung comes so.
+        match self.slot(target.column) {
+            Some((Value::Histogram(slot), false)) => slot.clone_from(delta),
+            Some((Value::Histogram(slot), true)) => {
+                let merged = slot.merge(delta).is_ok();
+                if !merged {
+                    slot.clone_from(delta);
+                }
+                self.metrics.anomalies += u64::from(!merged);
+            }
+            Some((slot, filled)) => {
+                *slot = Value::Histogram(delta.clone());
+                self.metrics.anomalies += u64::from(filled);
+            }
+            None => {}
+        }
     }
 
     fn fixed_histogram(&mut self, metric: MetricId, delta: &FixedHistogram) {
         let Some(target) = self.target(metric, Kind::Histogram).copied() else {
             return;
         };
-        self.put(target.column, Value::Fixed(delta.clone()));
+        self.put(target.column, &Value::Fixed(delta.clone()));
     }
 
     fn steps(&mut self, rows: &[StepRow]) {
