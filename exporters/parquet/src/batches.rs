@@ -85,7 +85,8 @@ impl BatchWriter {
                 self.part.insert(opened)
             }
         };
-        part.append(chunk, self.options.threads())?;
+        part.append(batch, self.options.threads())?;
+        part.end_group(self.options.threads())?;
         part.checkpoint(false)?;
         if part.rows() >= self.options.part_rows() as u64 {
             self.seal()?;

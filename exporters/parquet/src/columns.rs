@@ -1,15 +1,14 @@
-//! A row group's columns: measured, and encoded several at a time.
+//! A row group's columns: measured, and encoded as rows come, several at a time.
 //!
 //! Flat columns of integers and short lists of text are [encoded here](crate::numbers); text, floats and histograms by the
 //! crate `parquet`.
 
-use crate::encoding::{CANDIDATES, ColumnEncoding, ColumnSize, MEASURED_BYTES, MEASURED_ROWS, Plan};
+use crate::encoding::{CANDIDATES, ColumnSize, MEASURED_BYTES, MEASURED_ROWS, Plan};
 use crate::error::ParquetError;
-use crate::numbers::{Chunk, Codec, Column, is_ours};
+use crate::numbers::{Chunk, Codec, OpenColumn};
 use crate::options::ParquetOptions;
-use crate::statistics;
-use arrow_array::RecordBatch;
-use arrow_schema::{DataType, SchemaRef};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
@@ -42,139 +41,189 @@ impl Encoded {
                 .try_for_each(|leaf| leaf.append_to_row_group(group)),
         }
     }
+
+    /// How large each leaf is.
+    fn sizes(&self) -> Vec<ColumnSize> {
+        match self {
+            Self::Ours(chunk) => vec![chunk.size()],
+            Self::Theirs(leaves) => {
+                let metadata = leaves.iter().map(|leaf| &leaf.close().metadata);
+                let size = metadata.map(|metadata| ColumnSize {
+                    encoded: metadata.uncompressed_size(),
+                    compressed: metadata.compressed_size(),
+                });
+                size.collect()
+            }
+        }
+    }
 }
 
-/// Encodes row groups.
-pub(crate) struct Encoder<'a> {
-    pub(crate) factory: &'a ArrowRowGroupWriterFactory,
-    pub(crate) plan: &'a Plan,
+/// How a part's row groups are encoded.
+pub(crate) struct Encoder {
+    factory: ArrowRowGroupWriterFactory,
+    plan: Plan,
+    schema: SchemaRef,
     /// The leaves, in order.
-    pub(crate) columns: &'a [ColumnDescPtr],
-    pub(crate) zstd_level: i32,
-    pub(crate) path: &'a Path,
+    leaves: Vec<ColumnDescPtr>,
+    /// One for each thread that encodes.
+    codecs: Vec<Codec>,
+    zstd_level: i32,
+    /// Whether the plan is followed also where something is known to be better, to measure it.
+    exactly: bool,
 }
 
-impl Encoder<'_> {
-    /// Encodes the columns, several at a time.
-    pub(crate) fn encode(
-        &self,
-        group: usize,
-        chunks: &[RecordBatch],
-        threads: usize,
-    ) -> Result<Vec<Encoded>, ParquetError> {
-        let fail = |source| ParquetError::Encode {
-            path: self.path.to_path_buf(),
-            source,
-        };
-        let writers = self.factory.create_column_writers(group).map_err(fail)?;
-        let columns = Columns::new(self, writers, chunks);
-        let mut done = if threads <= 1 {
-            columns.work()
-        } else {
-            std::thread::scope(|scope| {
-                let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(|| columns.work())).collect();
-                let mut done = columns.work();
-                for helper in helpers {
-                    done.extend(helper.join().map_err(|_| ParquetError::Panicked {
-                        path: self.path.to_path_buf(),
-                    })?);
-                }
-                Ok::<_, ParquetError>(done)
-            })?
-        };
-        done.sort_by_key(|(place, _)| *place);
-        done.into_iter().map(|(_, column)| column.map_err(fail)).collect()
+/// A row group under construction: its rows are encoded as they come.
+pub(crate) struct OpenGroup {
+    columns: Vec<Open>,
+    rows: usize,
+}
+
+/// A column of it.
+enum Open {
+    Ours(Box<OpenColumn>, ColumnDescPtr),
+    /// A writer for each leaf.
+    Theirs(Vec<ArrowColumnWriter>),
+}
+
+impl Encoder {
+    pub(crate) fn new(
+        factory: ArrowRowGroupWriterFactory,
+        plan: Plan,
+        schema: &SchemaRef,
+        zstd_level: i32,
+        exactly: bool,
+    ) -> Result<Self, Cause> {
+        Ok(Self {
+            factory,
+            plan,
+            leaves: descriptor(schema)?.columns().to_vec(),
+            schema: Arc::clone(schema),
+            codecs: vec![Codec::new(zstd_level)?],
+            zstd_level,
+            exactly,
+        })
     }
-}
 
-/// A column that is still to be encoded: its place in the table, the first of its leaves, and a writer for each.
-type Task = (usize, usize, Vec<ArrowColumnWriter>);
-
-/// The columns that are still to be encoded.
-struct Columns<'a> {
-    encoder: &'a Encoder<'a>,
-    chunks: &'a [RecordBatch],
-    queue: Mutex<Vec<Task>>,
-}
-
-impl<'a> Columns<'a> {
-    fn new(encoder: &'a Encoder<'a>, writers: Vec<ArrowColumnWriter>, chunks: &'a [RecordBatch]) -> Self {
-        let mut writers = writers.into_iter();
-        let mut queue = Vec::new();
+    /// Begins a row group, the part's `number`-th.
+    pub(crate) fn begin(&self, number: usize) -> Result<OpenGroup, Cause> {
+        let mut writers = self.factory.create_column_writers(number)?.into_iter();
         let mut leaf = 0;
-        if let Some(first) = chunks.first() {
-            for (place, field) in first.schema().fields().iter().enumerate() {
-                let count = leaves(field.data_type());
-                queue.push((place, leaf, writers.by_ref().take(count).collect()));
-                leaf += count;
-            }
-        } else {
-            queue.push((0, 0, writers.collect()));
+        let mut columns = Vec::new();
+        for field in self.schema.fields() {
+            let count = leaves(field.data_type());
+            let theirs = writers.by_ref().take(count).collect();
+            let way = self.plan.columns().get(leaf).map(|(_, way)| *way);
+            let ours = way
+                .and_then(|way| OpenColumn::new(field.data_type(), field.is_nullable(), way, self.exactly));
+            columns.push(match ours.zip(self.leaves.get(leaf)) {
+                Some((column, descr)) => Open::Ours(Box::new(column), descr.clone()),
+                None => Open::Theirs(theirs),
+            });
+            leaf += count;
         }
-        Self {
-            encoder,
-            chunks,
-            queue: Mutex::new(queue),
-        }
+        Ok(OpenGroup { columns, rows: 0 })
     }
 
-    /// Encodes columns until none is left.
-    fn work(&self) -> Vec<(usize, Result<Encoded, Cause>)> {
-        let mut codec = Codec::new(self.encoder.zstd_level);
-        let mut done = Vec::new();
-        loop {
-            let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some((place, leaf, writers)) = next else {
-                return done;
-            };
-            let encoded = match &mut codec {
-                Ok(codec) => self.column(place, leaf, writers, codec),
-                Err(error) => Err(Cause::General(error.to_string())),
-            };
-            done.push((place, encoded));
-        }
+    /// Encodes rows, several columns at a time.
+    pub(crate) fn append(
+        &mut self,
+        group: &mut OpenGroup,
+        chunk: &RecordBatch,
+        threads: usize,
+    ) -> Result<(), Cause> {
+        let schema = chunk.schema_ref();
+        let columns = group.columns.iter_mut().enumerate();
+        let work = |(place, column): (usize, &mut Open), codec: &mut Codec| {
+            column.append(schema.field(place), chunk.column(place), codec)
+        };
+        self.share(columns, threads, work)?
+            .into_iter()
+            .try_for_each(|(_, done)| done)?;
+        group.rows += chunk.num_rows();
+        Ok(())
     }
 
-    fn column(
-        &self,
-        place: usize,
-        leaf: usize,
-        writers: Vec<ArrowColumnWriter>,
-        codec: &mut Codec,
-    ) -> Result<Encoded, Cause> {
-        let arrays = self.chunks.iter().map(|chunk| chunk.column(place));
-        let way = self.encoder.plan.columns().get(leaf).map(|(_, way)| *way);
-        let ours = gather(self.chunks, place)
-            .zip(way)
-            .zip(self.encoder.columns.get(leaf));
-        match ours {
-            Some(((column, way), descr)) => {
-                let written = column.write(descr, way, statistics::of(arrays), codec)?;
-                Ok(Encoded::Ours(Box::new(written)))
-            }
-            None => self.theirs(place, writers).map(Encoded::Theirs),
-        }
+    /// Ends a row group; gives its columns in order.
+    pub(crate) fn close(&mut self, group: OpenGroup, threads: usize) -> Result<Vec<Encoded>, Cause> {
+        let columns = group.columns.into_iter().enumerate();
+        let work = |(_, column): (usize, Open), codec: &mut Codec| column.close(codec);
+        let mut closed = self.share(columns, threads, work)?;
+        closed.sort_by_key(|(place, _)| *place);
+        closed.into_iter().map(|(_, column)| column).collect()
     }
 
-    fn theirs(
-        &self,
-        place: usize,
-        mut writers: Vec<ArrowColumnWriter>,
-    ) -> Result<Vec<ArrowColumnChunk>, Cause> {
-        for chunk in self.chunks {
-            let leaves = compute_leaves(chunk.schema_ref().field(place), chunk.column(place))?;
-            for (writer, leaf) in writers.iter_mut().zip(&leaves) {
-                writer.write(leaf)?;
-            }
+    /// Does something to every column, on several threads; the results come with their places, in any order.
+    fn share<C: Send, R: Send>(
+        &mut self,
+        columns: impl Iterator<Item = (usize, C)> + Send,
+        threads: usize,
+        work: impl Fn((usize, C), &mut Codec) -> Result<R, Cause> + Sync,
+    ) -> Result<Vec<Done<R>>, Cause> {
+        while self.codecs.len() < threads.max(1) {
+            self.codecs.push(Codec::new(self.zstd_level)?);
         }
-        writers.into_iter().map(ArrowColumnWriter::close).collect()
+        let queue = Mutex::new(columns);
+        let worker = |codec: &mut Codec| {
+            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let mut done = Vec::new();
+            while let Some((place, column)) = next() {
+                done.push((place, work((place, column), codec)));
+            }
+            done
+        };
+        let mut codecs = self.codecs.iter_mut().take(threads.max(1));
+        let Some(own) = codecs.next() else {
+            return Ok(Vec::new());
+        };
+        std::thread::scope(|scope| {
+            let worker = &worker;
+            let helpers: Vec<_> = codecs.map(|codec| scope.spawn(move || worker(codec))).collect();
+            let mut done = worker(own);
+            for helper in helpers {
+                let theirs = helper.join();
+                done.extend(
+                    theirs
+                        .map_err(|_| Cause::General("a thread that encoded columns panicked".to_owned()))?,
+                );
+            }
+            Ok(done)
+        })
     }
 }
 
-/// A column's values, if it is of our types.
-fn gather(chunks: &[RecordBatch], place: usize) -> Option<Column> {
-    let nullable = chunks.first()?.schema_ref().field(place).is_nullable();
-    Column::gather(chunks.iter().map(|chunk| chunk.column(place)), nullable)
+/// What came of a column, with its place.
+type Done<R> = (usize, Result<R, Cause>);
+
+impl OpenGroup {
+    /// Rows so far.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+}
+
+impl Open {
+    fn append(&mut self, field: &Field, array: &ArrayRef, codec: &mut Codec) -> Result<(), Cause> {
+        match self {
+            Self::Ours(column, _) => column.append(array, codec),
+            Self::Theirs(writers) => {
+                let leaves = compute_leaves(field, array)?;
+                writers
+                    .iter_mut()
+                    .zip(&leaves)
+                    .try_for_each(|(writer, leaf)| writer.write(leaf))
+            }
+        }
+    }
+
+    fn close(self, codec: &mut Codec) -> Result<Encoded, Cause> {
+        match self {
+            Self::Ours(column, descr) => Ok(Encoded::Ours(Box::new(column.close(&descr, codec)?))),
+            Self::Theirs(writers) => {
+                let closed: Result<_, Cause> = writers.into_iter().map(ArrowColumnWriter::close).collect();
+                closed.map(Encoded::Theirs)
+            }
+        }
+    }
 }
 
 /// Measures every way of writing these rows and picks the smallest for each column.
@@ -190,21 +239,14 @@ pub(crate) fn choose(
     };
     let descr = descriptor(schema).map_err(fail)?;
     let (chunks, enough) = measured(chunks);
-    let (ours, theirs): (Vec<usize>, Vec<usize>) =
-        (0..schema.fields().len()).partition(|place| is_ours(schema.field(*place).data_type()));
-    let mut codec = Codec::new(options.zstd_level()).map_err(fail)?;
-    let mut sizes = vec![Vec::new(); schema.fields().len()];
-    for place in ours {
-        sizes[place] = measure(&chunks, place, &mut codec).map_err(fail)?;
-    }
-    let found = measure_theirs(schema, &theirs, &chunks, options, path)?;
-    let mut found = found.into_iter();
-    for place in theirs {
-        let leaves = leaves(schema.field(place).data_type());
-        sizes[place] = found.by_ref().take(leaves).collect();
+    let mut sizes = vec![[ColumnSize::NONE; CANDIDATES]; descr.num_columns()];
+    for candidate in 0..CANDIDATES {
+        let found = measure(schema, &descr, &chunks, candidate, options).map_err(fail)?;
+        for (sizes, found) in sizes.iter_mut().zip(found) {
+            sizes[candidate] = found;
+        }
     }
     let rows = chunks.iter().map(RecordBatch::num_rows).sum();
-    let sizes: Vec<Sizes> = sizes.into_iter().flatten().collect();
     let plan = Plan::pick(&descr, &sizes, rows);
     Ok(if enough { plan.lasting() } else { plan })
 }
@@ -235,70 +277,26 @@ fn measured(chunks: &[RecordBatch]) -> (Vec<RecordBatch>, bool) {
     (measured, rows >= MEASURED_ROWS || bytes >= MEASURED_BYTES)
 }
 
-fn measure(chunks: &[RecordBatch], place: usize, codec: &mut Codec) -> Result<Vec<Sizes>, Cause> {
-    let nothing = [ColumnSize::NONE; CANDIDATES];
-    let Some(first) = chunks.first() else {
-        return Ok(vec![nothing]);
-    };
-    let Some(column) = gather(chunks, place) else {
-        return Ok(vec![nothing]);
-    };
-    let physical = ArrowSchemaConverter::new().convert(&first.schema_ref().project(&[place])?)?;
-    let mut sizes = nothing;
-    for (size, encoding) in sizes
-        .iter_mut()
-        .zip(ColumnEncoding::candidates(physical.column(0).physical_type()))
-    {
-        *size = column.size(encoding, codec)?;
-    }
-    Ok(vec![sizes])
-}
-
-/// Measures the columns that the crate `parquet` writes, leaf by leaf.
-fn measure_theirs(
+/// The size of every leaf in one way of writing it.
+fn measure(
     schema: &SchemaRef,
-    places: &[usize],
+    descr: &SchemaDescriptor,
     chunks: &[RecordBatch],
+    candidate: usize,
     options: &ParquetOptions,
-    path: &Path,
-) -> Result<Vec<Sizes>, ParquetError> {
-    let fail = |source| ParquetError::Encode {
-        path: path.to_path_buf(),
-        source,
-    };
-    let project = || -> Result<_, Cause> {
-        let schema: SchemaRef = Arc::new(schema.project(places)?);
-        let chunks: Result<Vec<_>, _> = chunks.iter().map(|chunk| chunk.project(places)).collect();
-        Ok((descriptor(&schema)?, schema, chunks?))
-    };
-    let (columns, schema, chunks) = project().map_err(fail)?;
-    let mut sizes = vec![[ColumnSize::NONE; CANDIDATES]; columns.num_columns()];
-    for candidate in 0..CANDIDATES {
-        let plan = Plan::uniform(&columns, candidate);
-        let properties = plan.properties(&schema, options).map_err(fail)?;
-        let writer =
-            SerializedFileWriter::new(std::io::sink(), columns.root_schema_ptr(), Arc::new(properties));
-        let encoder = Encoder {
-            factory: &ArrowRowGroupWriterFactory::new(&writer.map_err(fail)?, Arc::clone(&schema)),
-            plan: &plan,
-            columns: columns.columns(),
-            zstd_level: options.zstd_level(),
-            path,
-        };
-        let encoded = encoder.encode(0, &chunks, options.threads())?;
-        let leaves = encoded.iter().flat_map(|encoded| match encoded {
-            Encoded::Theirs(leaves) => leaves.as_slice(),
-            Encoded::Ours(_) => &[],
-        });
-        for (sizes, leaf) in sizes.iter_mut().zip(leaves) {
-            let metadata = &leaf.close().metadata;
-            sizes[candidate] = ColumnSize {
-                encoded: metadata.uncompressed_size(),
-                compressed: metadata.compressed_size(),
-            };
-        }
+) -> Result<Vec<ColumnSize>, Cause> {
+    let plan = Plan::uniform(descr, candidate);
+    let properties = plan.properties(schema, options)?;
+    let writer = SerializedFileWriter::new(std::io::sink(), descr.root_schema_ptr(), Arc::new(properties))?;
+    let factory = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(schema));
+    let mut encoder = Encoder::new(factory, plan, schema, options.zstd_level(), true)?;
+    let mut group = encoder.begin(0)?;
+    for chunk in chunks {
+        encoder.append(&mut group, chunk, options.threads())?;
     }
-    Ok(sizes)
+    let closed = encoder.close(group, options.threads())?;
+    let sizes = closed.iter().flat_map(Encoded::sizes);
+    Ok(sizes.collect())
 }
 
 pub(crate) fn descriptor(schema: &SchemaRef) -> Result<SchemaDescriptor, Cause> {

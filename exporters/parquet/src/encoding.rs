@@ -1,7 +1,8 @@
 //! Which encoding each column gets.
 //!
-//! The first row group of a run is encoded in every way that its columns' types allow, and each column keeps the way
-//! that was smallest; the choice then holds for the run. Compression costs time again at every reading, so a
+//! The first rows of a run ([`FIRST_ROWS`]) are encoded in every way that their columns' types allow, and each column keeps
+//! the way that was smallest. The second part, if there is one, chooses anew by more rows ([`MEASURED_ROWS`]), for the rest
+//! of the run. Compression costs time again at every reading, so a
 //! column is compressed only if that saves at least [`ZSTD_MUST_SAVE`] over the best way without it.
 //!
 //! | type | tried |
@@ -29,14 +30,20 @@ pub const ZSTD_MUST_SAVE: f64 = 0.10;
 /// encoding does.
 pub const DICTIONARY_MUST_SAVE: f64 = 0.1;
 
-/// How many rows of the first row group are measured, at most: its last ones.
+/// How many rows are measured, at most: the last ones of those that there are.
 pub const MEASURED_ROWS: usize = 32_768;
 
 /// Rows that take more memory than this are not measured beyond it: a sample with histograms takes kilobytes.
 pub const MEASURED_BYTES: usize = 8 << 20;
 
+/// A run's first choice rests on so many rows: whatever waits for it is work that is left if the run ends.
+pub const FIRST_ROWS: usize = 8_192;
+
+/// A run's first choice rests on so much memory, if that is reached first.
+pub const FIRST_BYTES: usize = 2 << 20;
+
 /// Rows of a page. Pages are decoded whole, and each starts the delta and the compressor anew.
-pub const PAGE_ROWS: usize = 65_536;
+pub const PAGE_ROWS: usize = 16_384;
 
 /// The most ways in which one column is tried.
 pub(crate) const CANDIDATES: usize = 3;
@@ -179,7 +186,7 @@ impl Plan {
             .set_dictionary_enabled(false);
         let leaves = ArrowSchemaConverter::new().convert(schema)?;
         for leaf in leaves.columns() {
-            // Integers get theirs from `statistics`; nobody looks for the extremes of a histogram's parts.
+            // Integers get theirs from `numbers`; nobody looks for the extremes of a histogram's parts.
             let integer = matches!(leaf.physical_type(), Type::INT32 | Type::INT64);
             if !integer && leaf.path().parts().len() == 1 {
                 builder =

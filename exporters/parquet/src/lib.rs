@@ -40,7 +40,6 @@ mod numbers;
 mod options;
 mod part;
 mod recover;
-mod statistics;
 mod stream;
 mod table;
 mod writer;

@@ -1,6 +1,6 @@
-//! An open part: row groups in, a sealed Parquet file out.
+//! An open part: rows in, row groups by and by, a sealed Parquet file out.
 
-use crate::columns::{Encoder, descriptor};
+use crate::columns::{Encoder, OpenGroup, descriptor};
 use crate::encoding::Plan;
 use crate::error::ParquetError;
 use crate::journal::Journal;
@@ -21,9 +21,9 @@ use std::sync::Arc;
 /// A part that row groups are appended to.
 pub(crate) struct Part {
     writer: SerializedFileWriter<OutputFile>,
-    factory: ArrowRowGroupWriterFactory,
-    plan: Plan,
-    zstd_level: i32,
+    encoder: Encoder,
+    /// The row group that is being made.
+    open: Option<OpenGroup>,
     dir: PathBuf,
     number: u32,
     rows: u64,
@@ -60,11 +60,12 @@ impl Part {
         let root = descriptor(schema).map_err(encode)?.root_schema_ptr();
         let file = OutputFile::create(&path)?;
         let writer = SerializedFileWriter::new(file, root, properties).map_err(encode)?;
+        let factory = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(schema));
+        let encoder = Encoder::new(factory, plan.clone(), schema, options.zstd_level(), false);
         Ok(Self {
-            factory: ArrowRowGroupWriterFactory::new(&writer, Arc::clone(schema)),
             writer,
-            plan: plan.clone(),
-            zstd_level: options.zstd_level(),
+            encoder: encoder.map_err(encode)?,
+            open: None,
             dir: dir.to_path_buf(),
             number,
             rows: 0,
@@ -73,7 +74,7 @@ impl Part {
         })
     }
 
-    /// Rows appended.
+    /// Rows in whole row groups.
     pub(crate) fn rows(&self) -> u64 {
         self.rows
     }
@@ -93,30 +94,42 @@ impl Part {
         self.ended
     }
 
-    /// Encodes rows as the next row group. It is staged, not written: see [`checkpoint`](Self::checkpoint).
-    pub(crate) fn append(&mut self, chunks: &[RecordBatch], threads: usize) -> Result<(), ParquetError> {
-        let path = Name::Open(self.number).path(&self.dir);
-        let columns = self.writer.schema_descr().columns().to_vec();
-        let encoder = Encoder {
-            factory: &self.factory,
-            plan: &self.plan,
-            columns: &columns,
-            zstd_level: self.zstd_level,
-            path: &path,
+    /// Encodes rows into the row group that is being made, or the next one.
+    pub(crate) fn append(&mut self, chunk: &RecordBatch, threads: usize) -> Result<(), ParquetError> {
+        let (encoder, number) = (&mut self.encoder, self.writer.flushed_row_groups().len());
+        let mut encode = || {
+            let group = match &mut self.open {
+                Some(group) => group,
+                none => none.insert(encoder.begin(number)?),
+            };
+            encoder.append(group, chunk, threads)
         };
-        let encoded = encoder.encode(self.writer.flushed_row_groups().len(), chunks, threads)?;
-        let fail = |source| ParquetError::Encode {
-            path: path.clone(),
-            source,
+        encode().map_err(|source| self.failed(source))
+    }
+
+    /// Ends the row group that is being made. It is staged, not written: see [`checkpoint`](Self::checkpoint).
+    pub(crate) fn end_group(&mut self, threads: usize) -> Result<(), ParquetError> {
+        let Some(group) = self.open.take() else {
+            return Ok(());
         };
-        let mut writer = self.writer.next_row_group().map_err(fail)?;
-        for column in encoded {
-            column.append_to(&mut writer).map_err(fail)?;
-        }
-        writer.close().map_err(fail)?;
-        self.rows += chunks.iter().map(|chunk| chunk.num_rows() as u64).sum::<u64>();
+        let rows = group.rows() as u64;
+        let encode = || {
+            let columns = self.encoder.close(group, threads)?;
+            let mut writer = self.writer.next_row_group()?;
+            for column in columns {
+                column.append_to(&mut writer)?;
+            }
+            writer.close().map(|_| ())
+        };
+        encode().map_err(|source| self.failed(source))?;
+        self.rows += rows;
         self.dirty = true;
         Ok(())
+    }
+
+    fn failed(&self, source: parquet::errors::ParquetError) -> ParquetError {
+        let path = Name::Open(self.number).path(&self.dir);
+        ParquetError::Encode { path, source }
     }
 
     /// Writes what is staged and makes it recoverable. After an error, call it again.

@@ -172,7 +172,10 @@ fn write_part(
     fs::create_dir(&draft).map_err(|e| ParquetError::io("make the directory", &draft, e))?;
     let plan: Plan = choose(schema, batches, &options, dir)?;
     let mut writer = Part::create(&draft, part, schema, &plan, &options)?;
-    writer.append(batches, options.threads())?;
+    for batch in batches {
+        writer.append(batch, options.threads())?;
+    }
+    writer.end_group(options.threads())?;
     writer.seal(true)?;
     let (from, to) = (Name::Part(part).path(&draft), Name::Tail(part).path(dir));
     fs::rename(&from, &to).map_err(|e| ParquetError::io("rename", &from, e))?;

@@ -1,7 +1,7 @@
-//! One table: rows wait, become row groups, row groups become parts.
+//! One table: rows are encoded as they come and become row groups, row groups become parts.
 
 use crate::columns;
-use crate::encoding::{MEASURED_BYTES, MEASURED_ROWS, Plan};
+use crate::encoding::{FIRST_BYTES, FIRST_ROWS, MEASURED_BYTES, MEASURED_ROWS, Plan};
 use crate::error::ParquetError;
 use crate::group::Group;
 use crate::names::Name;
@@ -37,6 +37,8 @@ pub(crate) struct TableWriter {
     number: u32,
     /// When the part's first row came.
     since: Option<Instant>,
+    /// Why nothing can be written any more: rows could not be encoded. What was flushed is there for a recovery.
+    broken: Option<String>,
 }
 
 impl TableWriter {
@@ -64,6 +66,7 @@ impl TableWriter {
             stream: None,
             number: 0,
             since: None,
+            broken: None,
         };
         writer.write_stream()?;
         Ok(writer)
@@ -81,7 +84,7 @@ impl TableWriter {
             {
                 self.group.push(self.builder.finish()?);
                 // A failure comes up in the next call: these rows are accepted.
-                let _ = self.plan_ahead().and_then(|()| self.make_up());
+                let _ = self.encode_ahead().and_then(|()| self.make_up());
             }
         }
         Ok(())
@@ -95,6 +98,13 @@ impl TableWriter {
             .is_some_and(|since| since.elapsed() >= self.options.part_time())
         {
             return self.seal();
+        }
+        if !self.builder.is_empty() {
+            self.group.push(self.builder.finish()?);
+            self.encode_ahead()?;
+        }
+        if self.group.is_overflowed() {
+            return self.close_group();
         }
         self.write_stream()
     }
@@ -125,6 +135,12 @@ impl TableWriter {
 
     /// Catches up on what is due: a row group that is full, a checkpoint or a seal that failed.
     fn make_up(&mut self) -> Result<(), ParquetError> {
+        if let Some(cause) = &self.broken {
+            return Err(ParquetError::Encode {
+                path: Name::Open(self.number).path(&self.dir),
+                source: parquet::errors::ParquetError::General(cause.clone()),
+            });
+        }
         let fsync = self.options.fsync();
         if self.part.as_ref().is_some_and(Part::is_ended) {
             self.end_part()?;
@@ -154,31 +170,42 @@ impl TableWriter {
         }
     }
 
-    /// Turns the rows that wait into a row group.
+    /// Ends the row group, with all rows that wait.
     fn close_group(&mut self) -> Result<(), ParquetError> {
-        if self.part.is_none() {
-            let chunks = self.group.chunks().to_vec();
-            self.open_part(&chunks)?;
-        }
+        self.encode_waiting()?;
         if let Some(part) = &mut self.part {
-            part.append(self.group.chunks(), self.options.threads())?;
+            part.end_group(self.options.threads())?;
             self.group.clear();
             part.checkpoint(self.options.fsync())?;
         }
         self.drop_stream()
     }
 
-    /// Measures encodings as soon as there are rows enough, so that it need not be done when a run has ended.
-    fn plan_ahead(&mut self) -> Result<(), ParquetError> {
-        let enough = self.group.rows() >= MEASURED_ROWS || self.group.bytes() >= MEASURED_BYTES;
-        if self.plan.is_none() && enough {
-            let chunks = self.group.chunks();
-            self.plan = Some(columns::choose(
-                self.builder.schema(),
-                chunks,
-                &self.options,
-                &self.dir,
-            )?);
+    /// Encodes what waits, once there are rows enough to measure: a run that ends has little left to do then.
+    fn encode_ahead(&mut self) -> Result<(), ParquetError> {
+        let (rows, bytes) = match &self.plan {
+            _ if self.part.is_some() => (0, 0),
+            None => (FIRST_ROWS, FIRST_BYTES),
+            Some(plan) if plan.rows() < MEASURED_ROWS => (MEASURED_ROWS, MEASURED_BYTES),
+            Some(_) => (0, 0),
+        };
+        if self.group.waiting_rows() >= rows || self.group.waiting_bytes() >= bytes {
+            self.encode_waiting()?;
+        }
+        Ok(())
+    }
+
+    fn encode_waiting(&mut self) -> Result<(), ParquetError> {
+        if self.part.is_none() && self.group.waiting_rows() > 0 {
+            let chunks = self.group.waiting().to_vec();
+            self.open_part(&chunks)?;
+        }
+        let Some(part) = &mut self.part else { return Ok(()) };
+        for chunk in self.group.take_waiting() {
+            if let Err(error) = part.append(&chunk, self.options.threads()) {
+                self.broken = Some(error.to_string());
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -7,26 +7,31 @@
 //! | file | what it does |
 //! |---|---|
 //! | `native.rs` | the integers, as bits |
-//! | `gather.rs` | a column's chunks as pages: values that are there, levels as runs |
+//! | `page.rs` | rows that wait for their page to be full: values that are there, levels as runs |
 //! | `runs.rs` | runs of equal values |
 //! | `packing.rs` | variable-length integers and bit packing |
 //! | `hybrid.rs` | run-length / bit-packed hybrid: levels and dictionary indices |
 //! | `dictionary.rs` | distinct values |
 //! | `delta.rs` | `DELTA_BINARY_PACKED` |
-//! | `encode.rs` | picks the encoding and makes page bodies |
-//! | `chunk.rs` | page bodies to a column chunk of a file |
+//! | `body.rs` | a page's values to its bytes |
+//! | `integers.rs`, `texts.rs` | which encoding a page gets; dictionaries and statistics |
+//! | `column.rs` | arrays in, pages out |
+//! | `chunk.rs` | pages to a column chunk of a file |
 
+mod body;
 mod chunk;
+mod column;
 mod delta;
 mod dictionary;
-mod encode;
-mod gather;
 mod hybrid;
+mod integers;
 mod native;
 mod packing;
+mod page;
 mod runs;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub(crate) use chunk::{Chunk, Codec};
-pub(crate) use encode::{Column, is_ours};
+pub(crate) use column::OpenColumn;

@@ -1,7 +1,8 @@
 //! What is encoded comes back through the reader of the crate `parquet`.
 
-use super::{Chunk, Codec, Column};
+use super::{Chunk, Codec, OpenColumn};
 use crate::encoding::{ColumnEncoding, PAGE_ROWS};
+use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, TimestampNanosecondArray,
@@ -14,8 +15,11 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema};
 use parquet::basic::Encoding;
+use parquet::data_type::ByteArray;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::statistics::Statistics;
 use parquet::file::writer::SerializedFileWriter;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -28,7 +32,7 @@ const WAYS: [Option<Encoding>; 4] = [
 ];
 
 /// Writes a file of one column and reads it back.
-fn round_trip(chunks: &[ArrayRef], nullable: bool, way: ColumnEncoding) -> (ArrayRef, Bytes) {
+fn round_trip(chunks: &[ArrayRef], nullable: bool, way: ColumnEncoding, exactly: bool) -> (ArrayRef, Bytes) {
     let schema = Schema::new(vec![Field::new("c", chunks[0].data_type().clone(), nullable)]);
     let descr = ArrowSchemaConverter::new().convert(&schema).unwrap();
     let metadata = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&schema));
@@ -36,11 +40,11 @@ fn round_trip(chunks: &[ArrayRef], nullable: bool, way: ColumnEncoding) -> (Arra
     let mut writer =
         SerializedFileWriter::new(Vec::new(), descr.root_schema_ptr(), Arc::new(properties.build())).unwrap();
     let mut codec = Codec::new(1).unwrap();
-    let column = Column::gather(chunks.iter(), nullable).unwrap();
-    let statistics = crate::statistics::of(chunks.iter());
-    let written: Chunk = column
-        .write(&descr.column(0), way, statistics, &mut codec)
-        .unwrap();
+    let mut column = OpenColumn::new(chunks[0].data_type(), nullable, way, exactly).unwrap();
+    for chunk in chunks {
+        column.append(chunk, &mut codec).unwrap();
+    }
+    let written: Chunk = column.close(&descr.column(0), &mut codec).unwrap();
     let mut group = writer.next_row_group().unwrap();
     written.append_to(&mut group).unwrap();
     group.close().unwrap();
@@ -55,9 +59,9 @@ fn check(chunks: &[ArrayRef], nullable: bool) {
     let arrays: Vec<&dyn Array> = chunks.iter().map(AsRef::as_ref).collect();
     let expected = concat(&arrays).unwrap();
     for encoding in WAYS {
-        for zstd in [false, true] {
-            let (found, _) = round_trip(chunks, nullable, ColumnEncoding { encoding, zstd });
-            assert_eq!(&found, &expected, "{encoding:?}, zstd {zstd}");
+        for (zstd, exactly) in [(false, false), (true, false), (true, true)] {
+            let (found, _) = round_trip(chunks, nullable, ColumnEncoding { encoding, zstd }, exactly);
+            assert_eq!(&found, &expected, "{encoding:?}, zstd {zstd}, exactly {exactly}");
         }
     }
 }
@@ -127,16 +131,94 @@ fn a_column_that_never_changes_takes_next_to_nothing() {
         encoding: Some(Encoding::BYTE_STREAM_SPLIT),
         zstd: true,
     };
-    let (found, file) = round_trip(std::slice::from_ref(&same), true, way);
+    let (found, file) = round_trip(std::slice::from_ref(&same), true, way, false);
     assert_eq!(&found, &same);
     assert!(file.len() < 1_000, "{} bytes", file.len());
 }
 
+/// The extremes and the number of missing values that a file's footer tells.
+fn statistics(chunks: &[ArrayRef]) -> Statistics {
+    let way = ColumnEncoding {
+        encoding: None,
+        zstd: false,
+    };
+    let (_, file) = round_trip(chunks, true, way, false);
+    let reader = SerializedFileReader::new(file).unwrap();
+    reader
+        .metadata()
+        .row_group(0)
+        .column(0)
+        .statistics()
+        .unwrap()
+        .clone()
+}
+
+#[test]
+fn extremes_ignore_nulls_and_are_unsigned() {
+    let chunks: [ArrayRef; 3] = [
+        Arc::new(UInt64Array::from(vec![None, Some(7), Some(u64::MAX)])),
+        Arc::new(UInt64Array::from(vec![None, None])),
+        Arc::new(UInt64Array::from(vec![9, 3])),
+    ];
+    assert_eq!(
+        statistics(&chunks),
+        Statistics::int64(Some(3), Some(-1), None, Some(3), false)
+    );
+    let none: [ArrayRef; 1] = [Arc::new(UInt32Array::new_null(4))];
+    let found = statistics(&none);
+    assert_eq!((found.min_bytes_opt(), found.null_count_opt()), (None, Some(4)));
+}
+
+fn codes(keys: Vec<Option<i32>>, names: Vec<Option<&str>>) -> ArrayRef {
+    let (keys, names) = (Int32Array::from(keys), Arc::new(StringArray::from(names)));
+    Arc::new(DictionaryArray::<Int32Type>::try_new(keys, names).unwrap())
+}
+
 #[test]
 fn extremes_of_codes_are_of_those_that_occur() {
-    let keys = Int32Array::from(vec![Some(2), None, Some(0), Some(2)]);
-    let names = Arc::new(StringArray::from(vec!["m", "z", "b"]));
-    let codes: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::try_new(keys, names).unwrap());
-    let column = Column::gather(std::iter::once(&codes), true).unwrap();
-    assert_eq!(column.text_extremes(), Some(([Some("b"), Some("m")], 1)));
+    let codes = codes(
+        vec![Some(2), None, Some(0), Some(2)],
+        vec![Some("m"), Some("z"), Some("b")],
+    );
+    let text = |text: &str| Some(ByteArray::from(text));
+    assert_eq!(
+        statistics(&[codes]),
+        Statistics::byte_array(text("b"), text("m"), None, Some(1), false)
+    );
+}
+
+/// Chunks that come from different runs number their texts differently, and a list may have an entry that is missing.
+#[test]
+fn lists_that_change_on_the_way_come_back() {
+    let chunks = [
+        codes(vec![Some(0), None, Some(1)], vec![Some("stop"), Some("length")]),
+        codes(
+            vec![Some(0), Some(1), Some(2)],
+            vec![Some("abort"), None, Some("stop")],
+        ),
+        codes(vec![Some(1), Some(0)], vec![Some("stop"), Some("length")]),
+    ];
+    let texts = |array: &ArrayRef| -> Vec<Option<String>> {
+        let texts = array
+            .as_dictionary::<Int32Type>()
+            .downcast_dict::<StringArray>()
+            .unwrap();
+        texts.into_iter().map(|text| text.map(str::to_owned)).collect()
+    };
+    let expected: Vec<_> = chunks.iter().flat_map(texts).collect();
+    let way = ColumnEncoding {
+        encoding: None,
+        zstd: true,
+    };
+    let (found, _) = round_trip(&chunks, true, way, false);
+    assert_eq!(texts(&found), expected);
+}
+
+/// A column that seldom changes at first and always later on: pages of indices, then pages of what was measured.
+#[test]
+fn a_column_that_begins_to_change_comes_back() {
+    let steady = std::iter::repeat_n(7, 2 * PAGE_ROWS);
+    let busy = (0..2 * PAGE_ROWS as u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let values: ArrayRef = Arc::new(UInt64Array::from_iter_values(steady.chain(busy)));
+    check(&[values], false);
 }
