@@ -175,6 +175,8 @@ impl Collector {
             }
             if self.schema.run.tables.has(Table::Samples) {
                 self.samples.push(sample);
+            } else {
+                attached.intake.wear(sample.values);
             }
         }
         if self.samples.len() >= BATCH_SAMPLES {

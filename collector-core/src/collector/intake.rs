@@ -183,7 +183,9 @@ impl Intake {
     }
 
     fn put(&mut self, column: usize, value: &Value) {
-        let Some((slot, filled)) = self.slot(column) else { return };
+        let Some((slot, filled)) = self.slot(column) else {
+            return;
+        };
         if filled {
             let merged = slot.merge(value);
             self.metrics.anomalies += u64::from(!merged);

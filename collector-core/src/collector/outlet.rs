@@ -13,8 +13,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Batches that wait for an exporter. With 8,192 steps each that is 12 MB at most.
-const QUEUE: usize = 8;
+/// Batches that wait for an exporter: as many as a fast engine fills while an exporter measures how to write a table. With
+/// 8,192 steps each that is 24 MB at most.
+const QUEUE: usize = 16;
 
 /// Failed writes in a row after which an exporter is written to no more; `finish` still saves what it can.
 const FAILURES: u32 = 8;

@@ -1,8 +1,9 @@
 //! Totals.
 
-use super::slot::{self, SHARED, SLOTS};
+use super::per_thread::PerThread;
+use super::slot::{self, SHARED};
 use super::sync::{AtomicU64, Line, Ordering, lock};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 #[derive(Debug, Default)]
 pub(super) struct CounterShard(Line<AtomicU64>);
@@ -21,8 +22,7 @@ impl CounterShard {
 
 #[derive(Debug)]
 pub(super) struct CounterCell {
-    /// By thread slot; made when a thread first records.
-    threads: [OnceLock<Box<CounterShard>>; SLOTS],
+    threads: PerThread<CounterShard>,
     /// One per live [`CounterWriter`], and those that dropped ones left.
     writers: Mutex<Vec<Arc<CounterShard>>>,
 }
@@ -30,17 +30,13 @@ pub(super) struct CounterCell {
 impl CounterCell {
     pub(super) fn new() -> Self {
         Self {
-            threads: [const { OnceLock::new() }; SLOTS],
+            threads: PerThread::new(),
             writers: Mutex::new(Vec::new()),
         }
     }
 
     pub(super) fn read(&self) -> u64 {
-        let threads = self
-            .threads
-            .iter()
-            .filter_map(OnceLock::get)
-            .map(|shard| shard.read());
+        let threads = self.threads.iter().map(CounterShard::read);
         let writers = lock(&self.writers);
         threads
             .chain(writers.iter().map(|shard| shard.read()))
@@ -65,7 +61,7 @@ impl CounterCell {
     #[inline]
     fn add(&self, n: u64) {
         let slot = slot::current().min(SHARED);
-        let shard = self.threads[slot].get_or_init(Box::default);
+        let shard = self.threads.get(slot, CounterShard::default);
         if slot == SHARED {
             shard.0.0.fetch_add(n, Ordering::Relaxed);
         } else {

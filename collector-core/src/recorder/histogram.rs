@@ -1,19 +1,19 @@
 //! Distributions.
 
+use super::per_thread::PerThread;
 use super::shard::{BUCKETS, CHUNK, CHUNKS, Extremes, LAYOUT, Shard};
 use super::shards::Shards;
-use super::slot::{self, SHARED, SLOTS};
+use super::slot::{self, SHARED};
 use super::sync::lock;
 use crate::histogram::{Quantile, SparseHistogram, rank};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 /// Every so many deltas all buckets are looked at, also where the last ones would do.
 const FULL_EVERY: u32 = 64;
 
 #[derive(Debug)]
 pub(super) struct HistogramCell {
-    /// By thread slot; made when a thread first records.
-    threads: [OnceLock<Box<Shard>>; SLOTS],
+    threads: PerThread<Shard>,
     reader: Mutex<Reader>,
 }
 
@@ -51,7 +51,7 @@ impl HistogramCell {
         };
         let writers = Vec::new();
         Self {
-            threads: [const { OnceLock::new() }; SLOTS],
+            threads: PerThread::new(),
             reader: Mutex::new(Reader { writers, handed }),
         }
     }
@@ -74,7 +74,7 @@ impl HistogramCell {
     #[inline]
     fn record(&self, value: u64) {
         let slot = slot::current().min(SHARED);
-        let shard = self.threads[slot].get_or_init(|| Box::new(Shard::new()));
+        let shard = self.threads.get(slot, Shard::new);
         if slot == SHARED {
             shard.record_together(value);
         } else {

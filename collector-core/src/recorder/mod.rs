@@ -39,6 +39,7 @@
 mod counter;
 mod gauge;
 mod histogram;
+mod per_thread;
 mod registry;
 mod rows;
 mod shard;

@@ -1,40 +1,28 @@
 //! A histogram's shards, read as one.
 
+use super::per_thread::PerThread;
 use super::shard::{CHUNK, CHUNKS, Extremes, Shard};
-use super::slot::SLOTS;
 use super::sync::{Ordering, fence};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// The shards that a metric has now.
 pub(super) struct Shards<'a> {
-    /// The first `len` are there.
-    threads: [Option<&'a Shard>; SLOTS],
-    len: usize,
+    threads: &'a PerThread<Shard>,
     writers: &'a [Arc<Shard>],
 }
 
 impl<'a> Shards<'a> {
-    pub(super) fn new(slots: &'a [OnceLock<Box<Shard>>; SLOTS], writers: &'a [Arc<Shard>]) -> Self {
-        let (mut threads, mut len) = ([None; SLOTS], 0);
-        for (to, shard) in threads.iter_mut().zip(slots.iter().filter_map(OnceLock::get)) {
-            *to = Some(shard.as_ref());
-            len += 1;
-        }
-        Self {
-            threads,
-            len,
-            writers,
-        }
+    pub(super) fn new(threads: &'a PerThread<Shard>, writers: &'a [Arc<Shard>]) -> Self {
+        Self { threads, writers }
     }
 
     fn iter(&self) -> impl Iterator<Item = &'a Shard> {
-        let threads = self.threads.iter().take(self.len).copied().flatten();
-        threads.chain(self.writers.iter().map(Arc::as_ref))
+        self.threads.iter().chain(self.writers.iter().map(Arc::as_ref))
     }
 
     /// Whether a thread other than a writer's may have recorded, or a writer is gone.
     pub(super) fn any_shared(&self) -> bool {
-        self.len > 0 || self.writers.iter().any(|shard| Arc::strong_count(shard) == 1)
+        self.threads.iter().next().is_some() || self.writers.iter().any(|shard| Arc::strong_count(shard) == 1)
     }
 
     pub(super) fn extremes(&self) -> Extremes {

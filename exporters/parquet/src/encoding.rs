@@ -40,7 +40,7 @@ pub const MEASURED_BYTES: usize = 8 << 20;
 pub const FIRST_ROWS: usize = 8_192;
 
 /// A run's first choice rests on so much memory, if that is reached first.
-pub const FIRST_BYTES: usize = 2 << 20;
+pub const FIRST_BYTES: usize = 1 << 20;
 
 /// Rows of a page. Pages are decoded whole, and each starts the delta and the compressor anew.
 pub const PAGE_ROWS: usize = 16_384;
