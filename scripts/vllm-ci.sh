@@ -3,8 +3,8 @@
 #
 #   scripts/vllm-ci.sh [v1] [v0]         both unless given
 #
-# KVLENS_SLOW=1 adds the tests that CI leaves out; KVLENS_PYTEST: more options for pytest. Everything is under build/, and
-# environments that are complete are not made again.
+# KVLENS_SLOW=1 adds the tests that CI leaves out; KVLENS_PYTEST: more options for pytest (-n 1: one test at a
+# time). Everything is under build/, and environments that are complete are not made again.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -25,6 +25,6 @@ for which in "${generations[@]}"; do
   [ -f build/tiny/model.safetensors ] || "$python" "$tests/env/make_tiny_model.py" build/tiny
   if [ "$which" = v0 ]; then export VLLM_USE_V1=0; else unset VLLM_USE_V1; fi
   # shellcheck disable=SC2086
-  "$python" -m pytest -p no:cacheprovider -rs --durations=5 --rootdir "$tests" "$tests/real" "${only[@]}" ${KVLENS_PYTEST:-} || status=1
+  "$python" -m pytest -p no:cacheprovider -n 2 -rs --durations=5 --rootdir "$tests" "$tests/real" "${only[@]}" ${KVLENS_PYTEST:-} || status=1
 done
 exit $status

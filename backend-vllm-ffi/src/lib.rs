@@ -33,6 +33,7 @@ mod figures;
 mod guard;
 #[cfg(feature = "c-abi")]
 pub mod handle;
+mod levels;
 pub mod metrics;
 mod pages;
 pub mod prometheus;

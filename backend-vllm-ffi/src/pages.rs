@@ -51,7 +51,7 @@ impl Feed {
     ///
     /// The first page after a time of steps only starts its histograms, since what it holds of that time is recorded.
     pub fn page(&mut self, page: Page, origin: Origin) {
-        let continues = self.shared.origin() == origin;
+        let continues = self.shared.origin() == Some(origin);
         self.set_origin(origin);
         let baseline = self.pages.baseline.get_or_insert_with(|| page.clone()).clone();
         for (at, metric) in COUNTERS.iter().enumerate() {

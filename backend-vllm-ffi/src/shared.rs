@@ -77,8 +77,10 @@ impl Shared {
         self.origin.store(origin.number(), Ordering::Relaxed);
     }
 
-    pub(crate) fn origin(&self) -> Origin {
-        Origin::from_number(self.origin.load(Ordering::Relaxed))
+    /// Where the last figures came from; none before there are any.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        let spoke = self.known.iter().any(|word| word.load(Ordering::Relaxed) != 0);
+        spoke.then(|| Origin::from_number(self.origin.load(Ordering::Relaxed)))
     }
 
     #[cold]

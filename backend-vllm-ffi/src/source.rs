@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// A vLLM engine, or any other that pushes its figures into a [`Feed`](crate::Feed).
 ///
 /// A metric is missing until the engine has said something about it once; so a counter that this engine does not have
-/// is null, not 0. Every sample names the origin of the last figures.
+/// is null, not 0. Every sample names the origin of the last figures, once there are any.
 #[derive(Debug)]
 pub struct VllmSource {
     inner: RecorderSource,
@@ -42,7 +42,9 @@ impl StatsSource for VllmSource {
             sink,
         };
         self.inner.sample(&mut known)?;
-        sink.served_by(self.shared.origin().name());
+        if let Some(origin) = self.shared.origin() {
+            sink.served_by(origin.name());
+        }
         let anomalies = self.shared.take_anomalies();
         if anomalies > 0 {
             sink.anomalies(anomalies);

@@ -4,6 +4,7 @@
 //! units are the metrics' own. What is not known is not there.
 
 use crate::feed::{Feed, Look};
+use crate::figures::Origin;
 use crate::metrics::{STANDARD, standard};
 use kvlens_core::collector::{RunReport, SourceSummary};
 use kvlens_core::histogram::{FixedHistogram, SparseHistogram};
@@ -44,7 +45,7 @@ pub(crate) fn snapshot(feed: &Feed, problems: &[String], busy: u64) -> String {
     json!({
         "metrics": metrics,
         "custom": custom,
-        "served_by": feed.shared.origin().name(),
+        "served_by": feed.shared.origin().map(Origin::name),
         "problems": problems,
         "busy": busy,
     })

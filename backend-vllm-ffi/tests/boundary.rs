@@ -164,6 +164,17 @@ fn what_was_never_said_is_missing_and_what_was_said_is_0() {
 }
 
 #[test]
+fn no_origin_is_named_before_there_are_figures() {
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Open::new(dir.path(), "");
+    assert!(collector.snapshot()["served_by"].is_null());
+    let mut step = step(KVLENS_STEP_GENERATION_TOKENS);
+    step.origin = KVLENS_ORIGIN_STAT_LOGGER;
+    assert_eq!(collector.push(&step), KVLENS_OK);
+    assert_eq!(collector.snapshot()["served_by"], "stat_logger");
+}
+
+#[test]
 fn an_output_that_is_a_file_is_refused_with_its_cause() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");

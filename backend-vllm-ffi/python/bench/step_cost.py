@@ -163,17 +163,19 @@ def throughput(given):
         pair = {}
         for name in (("without", "with") if turn % 2 else ("with", "without")):
             manager.stat_loggers[:] = with_ours if name == "with" else without
-            began = time.perf_counter()
+            # The engine core and the collector's threads are in this process: its CPU time is the whole cost.
+            began, cpu = time.perf_counter(), time.process_time()
             llm.generate(prompts, sampling, use_tqdm=False)
-            pair[name] = given.requests * 200 / (time.perf_counter() - began)
+            pair[name] = (given.requests * 200 / (time.perf_counter() - began), time.process_time() - cpu)
         pairs.append((pair["without"], pair["with"]))
-        print(f"pair {turn}: without {pair['without']:.0f} tokens/s, with {pair['with']:.0f}, "
-              f"{100 * (pair['with'] / pair['without'] - 1):+.2f} %", flush=True)
+        print(f"pair {turn}: without {pair['without'][0]:.0f} tokens/s, {pair['without'][1]:.2f} s CPU; "
+              f"with {pair['with'][0]:.0f}, {pair['with'][1]:.2f}", flush=True)
     session.close()
-    changes = [100 * (ours / theirs - 1) for theirs, ours in pairs]
-    spread = statistics.stdev(changes)
-    print(f"change: median {statistics.median(changes):+.2f} %, mean {statistics.mean(changes):+.2f} % "
-          f"+- {spread / len(changes) ** 0.5:.2f} (standard error)")
+    for at, what in enumerate(("tokens/s", "user+sys CPU")):
+        changes = [100 * (ours[at] / theirs[at] - 1) for theirs, ours in pairs]
+        spread = statistics.stdev(changes)
+        print(f"{what}: median {statistics.median(changes):+.2f} %, mean {statistics.mean(changes):+.2f} % "
+              f"+- {spread / len(changes) ** 0.5:.2f} (standard error)")
     return pairs
 
 
@@ -189,7 +191,7 @@ def main():
     given = parser.parse_args()
     import vllm
 
-    print("vllm", vllm.__version__)
+    print("vllm", vllm.__version__, "load", " ".join(f"{load:.1f}" for load in os.getloadavg()))
     found = (throughput if given.throughput else engine if given.engine else synthetic)(given)
     if given.json:
         with open(given.json, "w", encoding="utf-8") as file:

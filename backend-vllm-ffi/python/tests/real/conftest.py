@@ -14,8 +14,7 @@ def start(tmp_path):
 
     yield start_script
     for script in running:
-        if script.process.poll() is None:
-            script.process.kill()
+        script.kill()
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ import pytest
 
 #: What every script begins with.
 PREAMBLE = """
-import json, os, sys, time
+import json, os, signal, sys, time
+# A shell that starts tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 MODEL = os.environ["KVLENS_TEST_MODEL"]
 V0 = os.environ.get("VLLM_USE_V1") == "0"
 BASE = dict(model=MODEL, dtype="bfloat16", enable_prefix_caching=True, max_model_len=1024, max_num_seqs=64,
@@ -32,6 +34,10 @@ def answer(**values):
 """
 
 
+#: The longest that anything may take that takes half a minute on an idle machine.
+PATIENCE_S = 240
+
+
 def v0():
     return os.environ.get("VLLM_USE_V1") == "0"
 
@@ -41,31 +47,75 @@ def environment(**more):
         **os.environ,
         "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "OMP_NUM_THREADS": "1",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING",
+        "PYTHONFAULTHANDLER": "1",
     }
     given.update(more)
     return given
 
 
+def kill_group(process):
+    """Ends a process that leads a session, and all that it has started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait(timeout=30)
+
+
 class Script:
-    """A script that runs."""
+    """A script that runs.
+
+    What it prints goes to files: a pipe would also wait for the engine's other processes, and stop it when it is full.
+    """
 
     def __init__(self, folder, body, **more):
         self.path = folder / f"script-{time.monotonic_ns()}.py"
         main = textwrap.indent(textwrap.dedent(body), "    ")
         self.path.write_text(PREAMBLE + "\nif __name__ == '__main__':\n" + main)
-        self.process = subprocess.Popen(
-            [sys.executable, str(self.path)], env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, cwd=folder)
+        with open(self.path.with_suffix(".out"), "w") as out, open(self.path.with_suffix(".err"), "w") as err:
+            # A session of its own, to be ended with all its processes.
+            self.process = subprocess.Popen(
+                [sys.executable, str(self.path)], env=environment(**more), stdout=out, stderr=err, cwd=folder,
+                start_new_session=True)
 
-    def wait(self, timeout=240):
+    @property
+    def out(self):
+        return self.path.with_suffix(".out").read_text(errors="replace")
+
+    @property
+    def err(self):
+        return self.path.with_suffix(".err").read_text(errors="replace")
+
+    @property
+    def code(self):
+        return self.process.returncode
+
+    def wait(self, timeout=PATIENCE_S):
         try:
-            self.out, self.err = self.process.communicate(timeout=timeout)
+            self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGABRT)
-            self.out, self.err = self.process.communicate()
-            raise AssertionError(f"the script hangs\n{self.out[-3000:]}\n{self.err[-3000:]}") from None
-        self.code = self.process.returncode
+            self._hangs(f"the script does not end within {timeout} s")
         return self
+
+    def wait_for(self, line, timeout=PATIENCE_S):
+        """Waits until it prints this line."""
+        deadline = time.monotonic() + timeout
+        while line not in self.out.splitlines():
+            assert self.process.poll() is None, f"exit {self.code} before {line}\n{self.out[-3000:]}\n{self.err[-6000:]}"
+            if time.monotonic() > deadline:
+                self._hangs(f"no {line} within {timeout} s")
+            time.sleep(0.05)
+
+    def _hangs(self, what):
+        # Python's fault handler prints where every thread is.
+        self.process.send_signal(signal.SIGABRT)
+        time.sleep(2)
+        self.kill()
+        raise AssertionError(f"{what}\n{self.out[-3000:]}\n{self.err[-12000:]}")
+
+    def kill(self):
+        """Ends it, and every process that it has started."""
+        kill_group(self.process)
 
     @property
     def answer(self):
@@ -108,7 +158,8 @@ def recover(path):
     command = os.environ.get("KVLENS_COMMAND", "kvlens")
     if shutil.which(command) is None:
         pytest.skip("no `kvlens` command: cargo build --release, or set KVLENS_COMMAND")
-    done = subprocess.run([command, "recover", "--json", str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run([command, "recover", "--json", str(path)], capture_output=True, text=True, check=False,
+                          timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     [run] = json.loads(done.stdout)
     return run["formats"]["parquet"]

@@ -49,6 +49,9 @@ def test_v1(run, runs, multiprocessing):
     steps = parquet(path, "steps")
     assert sum(row["generation_tokens"] for row in steps) == 24 * 100
     assert sum(row["preemptions_recompute"] for row in steps) == own["vllm:num_preemptions"]
+    samples = parquet(path, "samples")
+    named = [row["served_by"] for row in samples if row["served_by"] is not None]
+    assert set(named) == {"stat_logger"} and samples[-1]["served_by"] == "stat_logger"
     facts = manifest(path)
     assert facts["clean_stop"] is True
     assert facts["sources"][0]["engine_version"].startswith("0.")
@@ -184,3 +187,55 @@ def test_async_llm(run, runs):
     assert abs(figures["inter_token_latency_ns"]["sum"] / 1e9 - page["vllm:inter_token_latency_seconds_sum"]) < 1e-6
     names = {row["request_id"] for row in parquet(only_run(runs), "requests")}
     assert names == {f"mine-{at}" for at in range(12)}
+
+
+@only_v1
+def test_data_parallel_engines(run, runs):
+    """Two engine cores behind one front end: rows tell them apart, samples say what is true of both."""
+    found = run("""
+        import asyncio, kvlens
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+        async def go():
+            factory = kvlens.stat_logger(out=os.environ["RUNS"], interval=0.02)
+            engine = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(**BASE, data_parallel_size=2), stat_loggers=[factory])
+            async def one(at, rank):
+                async for output in engine.generate(
+                        PROMPTS[at], sampling(60), request_id="%d-%d" % (rank, at), data_parallel_rank=rank):
+                    last = output
+                return len(last.outputs[0].token_ids)
+            # Uneven, so that one can't stand for the other.
+            lengths = await asyncio.gather(*[one(at, int(at >= 8)) for at in range(12)])
+            from kvlens._engines import session_of
+            session = session_of(engine.vllm_config)
+            engine.shutdown()
+            session.close()
+            return lengths, session.snapshot()["metrics"]
+        lengths, figures = asyncio.run(go())
+        import prometheus_client
+        page = {}
+        for family in prometheus_client.REGISTRY.collect():
+            for sample in family.samples:
+                if "engine" in sample.labels:
+                    engines = page.setdefault(sample.name, {})
+                    engines[sample.labels["engine"]] = engines.get(sample.labels["engine"], 0) + sample.value
+        answer(lengths=lengths, figures=figures, tokens=page["vllm:generation_tokens_total"],
+               hits=page["vllm:prefix_cache_hits_total"])
+    """, RUNS=str(runs), VLLM_ENABLE_V1_MULTIPROCESSING="1").answer
+    tokens = found["tokens"]
+    assert tokens == {"0": 8 * 60, "1": 4 * 60} and sum(found["lengths"]) == 12 * 60
+    assert found["figures"]["generation_tokens"] == 12 * 60
+    assert found["figures"]["prefix_cache_hits"] == sum(found["hits"].values())
+    path = only_run(runs)
+    requests, steps, samples = (parquet(path, table) for table in ("requests", "steps", "samples"))
+    assert len(requests) == 12
+    assert all(row["engine_index"] == int(row["request_id"].split("-")[0]) for row in requests)
+    for rank in (0, 1):
+        of_rank = [row for row in steps if row["engine_index"] == rank]
+        assert sum(row["generation_tokens"] for row in of_rank) == tokens[str(rank)]
+        assert [row["step"] for row in of_rank] == list(range(len(of_rank)))
+    one = max(row["kv_blocks_total"] for row in steps)
+    assert samples[-1]["kv_blocks_total"] == 2 * one, "what both have"
+    busiest = max(row["requests_running"] for row in steps)
+    assert busiest <= 8 < max(row["requests_running"] or 0 for row in samples), "what both run"

@@ -65,9 +65,7 @@ def test_kill_9_loses_nothing_that_was_flushed(start, runs):
         while True:
             llm.generate(PROMPTS, sampling(60), use_tqdm=False)
     """, RUNS=str(runs))
-    for line in script.process.stdout:
-        if line.startswith("FLUSHED"):
-            break
+    script.wait_for("FLUSHED")
     time.sleep(0.5)
     script.process.send_signal(signal.SIGKILL)
     script.process.wait(timeout=30)
@@ -96,9 +94,7 @@ def test_interrupt(start, runs):
         except KeyboardInterrupt:
             print("STOPPED", flush=True)
     """, KVLENS_OUT=str(runs))
-    for line in script.process.stdout:
-        if line.startswith("BUILT"):
-            break
+    script.wait_for("BUILT")
     time.sleep(3)
     script.process.send_signal(signal.SIGINT)
     script.wait()

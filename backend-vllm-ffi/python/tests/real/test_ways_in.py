@@ -1,12 +1,13 @@
 """The ways in that a user has: no change to a script, the older tool's interface, a server."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 
-from real_vllm import environment, manifest, only_run, only_v1, parquet
+from real_vllm import PATIENCE_S, environment, kill_group, manifest, only_run, only_v1, parquet
 
 
 def test_a_script_that_knows_nothing_of_kvlens(run, runs):
@@ -79,7 +80,9 @@ def test_statistics_off(run, runs):
 
 @only_v1
 def test_serve(tmp_path, runs):
-    port = 8000 + os.getpid() % 900
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     command = [
         os.path.join(os.path.dirname(sys.executable), "vllm"), "serve", os.environ["KVLENS_TEST_MODEL"],
@@ -88,7 +91,7 @@ def test_serve(tmp_path, runs):
     ]
     log = open(tmp_path / "serve.log", "w", encoding="utf-8")
     given = environment(KVLENS_OUT=str(runs), VLLM_ENABLE_V1_MULTIPROCESSING="1")
-    server = subprocess.Popen(command, env=given, stdout=log, stderr=subprocess.STDOUT)
+    server = subprocess.Popen(command, env=given, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         wait_for(address + "/health", server, tmp_path)
         from kvlens import scrape_url
@@ -104,7 +107,10 @@ def test_serve(tmp_path, runs):
         page = urllib.request.urlopen(address + "/metrics", timeout=10).read().decode()
     finally:
         server.terminate()
-        server.wait(timeout=60)
+        try:
+            server.wait(timeout=60)
+        finally:
+            kill_group(server)
     own = {line.split("{")[0]: float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith("vllm:")}
     outside = scraped.summary()["sources"][0]
     assert outside["served_by"] == "metrics_url"
@@ -117,7 +123,7 @@ def test_serve(tmp_path, runs):
     assert len(parquet(only_run(runs), "requests")) == 4
 
 
-def wait_for(address, server, tmp_path, seconds=180):
+def wait_for(address, server, tmp_path, seconds=PATIENCE_S):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert server.poll() is None, (tmp_path / "serve.log").read_text()[-4000:]
@@ -138,7 +144,7 @@ def test_run_experiment(tmp_path, runs):
         "--engine-arg", "dtype=bfloat16", "--engine-arg", "enforce_eager=true", "--engine-arg", "max_model_len=1024",
         "--engine-arg", f"block_size={16 if os.environ.get('VLLM_USE_V1') == '0' else 32}",
     ]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     assert len(parquet(only_run(runs), "requests")) == 12
     assert "generation_tokens: 144" in done.stdout
