@@ -153,15 +153,19 @@ def text(path, table):
         return list(csv.DictReader(file))
 
 
-def recover(path):
-    """Runs ``kvlens recover``; returns, by table, how many rows there are and how many it got back."""
+def kvlens(*arguments):
+    """Runs the command ``kvlens``; returns what it prints."""
     command = os.environ.get("KVLENS_COMMAND", "kvlens")
     if shutil.which(command) is None:
         pytest.skip("no `kvlens` command: cargo build --release, or set KVLENS_COMMAND")
-    done = subprocess.run([command, "recover", "--json", str(path)], capture_output=True, text=True, check=False,
-                          timeout=PATIENCE_S)
+    done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
-    [run] = json.loads(done.stdout)
+    return done.stdout
+
+
+def recover(path):
+    """Runs ``kvlens recover``; returns, by table, how many rows there are and how many it got back."""
+    [run] = json.loads(kvlens("recover", "--json", str(path)))
     return run["formats"]["parquet"]
 
 

@@ -1,13 +1,15 @@
 """The ways in that a user has: no change to a script, the older tool's interface, a server."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
-from real_vllm import PATIENCE_S, environment, kill_group, manifest, only_run, only_v1, parquet
+from real_vllm import PATIENCE_S, environment, kill_group, kvlens, manifest, only_run, only_v1, parquet
 
 
 def test_a_script_that_knows_nothing_of_kvlens(run, runs):
@@ -22,6 +24,26 @@ def test_a_script_that_knows_nothing_of_kvlens(run, runs):
     rows = parquet(path, "requests")
     assert len(rows) == 12 and sum(row["generation_tokens"] for row in rows) == found["tokens"]
     assert parquet(path, "samples")[-1]["generation_tokens"] == found["tokens"]
+
+
+@only_v1
+def test_the_readmes_script(tmp_path):
+    """As it stands there, but for the model, which is not on this machine."""
+    readme = Path(__file__).parents[2] / "README.md"
+    [code] = re.findall("```python\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    model = os.environ["KVLENS_TEST_MODEL"]
+    theirs, ours = 'model="facebook/opt-125m"', f"model={model!r}, dtype='bfloat16', max_model_len=1024, enforce_eager=True"
+    assert theirs in code
+    script = tmp_path / "script.py"
+    script.write_text(code.replace(theirs, ours), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment(VLLM_ENABLE_V1_MULTIPROCESSING="1"), cwd=tmp_path,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    path, hits = done.stdout.splitlines()[-2:]
+    assert int(hits) >= 0
+    summary = kvlens("summary", str(tmp_path / path))
+    assert "vllm" in summary and re.search(r"requests +2\b", summary), summary
 
 
 def test_the_older_tools_script(run, runs):
