@@ -85,7 +85,7 @@ impl BatchWriter {
                 self.part.insert(opened)
             }
         };
-        part.append(batch, self.options.threads())?;
+        part.append(chunk, self.options.threads())?;
         part.end_group(self.options.threads())?;
         part.checkpoint(false)?;
         if part.rows() >= self.options.part_rows() as u64 {

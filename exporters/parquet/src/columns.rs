@@ -128,18 +128,20 @@ impl Encoder {
     pub(crate) fn append(
         &mut self,
         group: &mut OpenGroup,
-        chunk: &RecordBatch,
+        chunks: &[RecordBatch],
         threads: usize,
     ) -> Result<(), Cause> {
-        let schema = chunk.schema_ref();
         let columns = group.columns.iter_mut().enumerate();
         let work = |(place, column): (usize, &mut Open), codec: &mut Codec| {
-            column.append(schema.field(place), chunk.column(place), codec)
+            let mut chunks = chunks.iter();
+            chunks.try_for_each(|chunk| {
+                column.append(chunk.schema_ref().field(place), chunk.column(place), codec)
+            })
         };
         self.share(columns, threads, work)?
             .into_iter()
             .try_for_each(|(_, done)| done)?;
-        group.rows += chunk.num_rows();
+        group.rows += chunks.iter().map(RecordBatch::num_rows).sum::<usize>();
         Ok(())
     }
 
@@ -291,9 +293,7 @@ fn measure(
     let factory = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(schema));
     let mut encoder = Encoder::new(factory, plan, schema, options.zstd_level(), true)?;
     let mut group = encoder.begin(0)?;
-    for chunk in chunks {
-        encoder.append(&mut group, chunk, options.threads())?;
-    }
+    encoder.append(&mut group, chunks, options.threads())?;
     let closed = encoder.close(group, options.threads())?;
     let sizes = closed.iter().flat_map(Encoded::sizes);
     Ok(sizes.collect())

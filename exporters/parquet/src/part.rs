@@ -95,14 +95,14 @@ impl Part {
     }
 
     /// Encodes rows into the row group that is being made, or the next one.
-    pub(crate) fn append(&mut self, chunk: &RecordBatch, threads: usize) -> Result<(), ParquetError> {
+    pub(crate) fn append(&mut self, chunks: &[RecordBatch], threads: usize) -> Result<(), ParquetError> {
         let (encoder, number) = (&mut self.encoder, self.writer.flushed_row_groups().len());
         let mut encode = || {
             let group = match &mut self.open {
                 Some(group) => group,
                 none => none.insert(encoder.begin(number)?),
             };
-            encoder.append(group, chunk, threads)
+            encoder.append(group, chunks, threads)
         };
         encode().map_err(|source| self.failed(source))
     }

@@ -172,9 +172,7 @@ fn write_part(
     fs::create_dir(&draft).map_err(|e| ParquetError::io("make the directory", &draft, e))?;
     let plan: Plan = choose(schema, batches, &options, dir)?;
     let mut writer = Part::create(&draft, part, schema, &plan, &options)?;
-    for batch in batches {
-        writer.append(batch, options.threads())?;
-    }
+    writer.append(batches, options.threads())?;
     writer.end_group(options.threads())?;
     writer.seal(true)?;
     let (from, to) = (Name::Part(part).path(&draft), Name::Tail(part).path(dir));

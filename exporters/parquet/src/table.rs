@@ -20,6 +20,12 @@ use std::time::Instant;
 /// Threads that encode the last row group of a table, at most, where more are not asked for.
 const FINISH_THREADS: usize = 4;
 
+/// Rows that several threads encode together, at least: for fewer, beginning and waiting for each other costs too much.
+const SHARED_ROWS: usize = 65_536;
+
+/// The memory of rows that several threads encode together, if that is reached first.
+const SHARED_BYTES: usize = 8 << 20;
+
 /// Writes one table.
 ///
 /// An error leaves everything as it was, or one step further: the next call goes on from there. So `write` first makes
@@ -184,6 +190,7 @@ impl TableWriter {
     /// Encodes what waits, once there are rows enough to measure: a run that ends has little left to do then.
     fn encode_ahead(&mut self) -> Result<(), ParquetError> {
         let (rows, bytes) = match &self.plan {
+            _ if self.part.is_some() && self.options.threads() > 1 => (SHARED_ROWS, SHARED_BYTES),
             _ if self.part.is_some() => (0, 0),
             None => (FIRST_ROWS, FIRST_BYTES),
             Some(plan) if plan.rows() < MEASURED_ROWS => (MEASURED_ROWS, MEASURED_BYTES),
@@ -201,13 +208,11 @@ impl TableWriter {
             self.open_part(&chunks)?;
         }
         let Some(part) = &mut self.part else { return Ok(()) };
-        for chunk in self.group.take_waiting() {
-            if let Err(error) = part.append(&chunk, self.options.threads()) {
-                self.broken = Some(error.to_string());
-                return Err(error);
-            }
+        let encoded = part.append(&self.group.take_waiting(), self.options.threads());
+        if let Err(error) = &encoded {
+            self.broken = Some(error.to_string());
         }
-        Ok(())
+        encoded
     }
 
     fn open_part(&mut self, chunks: &[arrow_array::RecordBatch]) -> Result<(), ParquetError> {
