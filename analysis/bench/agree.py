@@ -1,9 +1,9 @@
-"""Checks a summary against pandas and numpy on the raw rows.
+"""Checks `kvlens summary` and `kvlens cache` against pandas, numpy and a simulated LRU cache on the raw rows.
 
-    python analysis/bench/agree.py RUN --binary target/release/examples/summary
+    python analysis/bench/agree.py RUN --kvlens target/release/kvlens
 
-Needs pandas, numpy and pyarrow. Totals, counts, minima, maxima and exact quantiles have to be equal; means and
-time-weighted figures agree within 1e-9, since sums are taken in another order.
+Needs what requirements.txt names. Totals, counts, minima, maxima, exact quantiles and the hits of a cache of 8 sizes have to
+be equal; means and time-weighted figures agree within 1e-9, since sums are taken in another order.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import glob
 import json
 import subprocess
 import sys
+from collections import OrderedDict
 
 import numpy as np
 import pandas as pd
@@ -79,13 +80,42 @@ def check_quantiles(summary, name, values):
         same(f"{name}, p{quantile['q'] * 100:g}", quantile["value"], int(values[rank]))
 
 
+def lru_hits(blocks, size):
+    cache, hits = OrderedDict(), 0
+    for block in blocks:
+        if block in cache:
+            cache.move_to_end(block)
+            hits += 1
+        else:
+            cache[block] = None
+            if len(cache) > size:
+                cache.popitem(last=False)
+    return hits
+
+
+def check_curve(cache, accesses):
+    blocks = accesses["prefix_hash"][accesses["first_admission"]].to_numpy().tolist()
+    points = cache["curve"]["points"]
+    same("look-ups", cache["measured"]["accesses"], len(blocks))
+    same("hits", cache["measured"]["hits"], int(accesses["hit"][accesses["first_admission"]].sum()))
+    for at in sorted({round(share * (len(points) - 1)) for share in np.linspace(0, 1, 8)}):
+        size = points[at]["blocks"]
+        same(f"hit rate of an LRU cache of {size} blocks", points[at]["hit_rate"], lru_hits(blocks, size) / len(blocks), 1e-12)
+
+
+def asked(kvlens, command, run):
+    done = subprocess.run([kvlens, command, run, "--json"], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"kvlens {command} exited with {done.returncode}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
-    parser.add_argument("--binary", default="target/release/examples/summary")
+    parser.add_argument("--kvlens", default="target/release/kvlens")
     args = parser.parse_args()
-    done = subprocess.run([args.binary, args.run, "--json"], capture_output=True, text=True, check=True)
-    summary = json.loads(done.stdout)
+    summary = asked(args.kvlens, "summary", args.run)
     steps, requests = table(args.run, "steps"), table(args.run, "requests")
     if steps is not None and len(steps):
         check_steps(summary, steps)
@@ -98,6 +128,9 @@ def main():
         kept = requests[~reasons.isin(["abort", "error"])]
         for name in LATENCIES:
             check_quantiles(summary, name, kept[name].dropna())
+    accesses = table(args.run, "accesses")
+    if accesses is not None and len(accesses):
+        check_curve(asked(args.kvlens, "cache", args.run), accesses)
     print(f"{len(failures)} figures differ" if failures else "all figures agree")
     sys.exit(1 if failures else 0)
 

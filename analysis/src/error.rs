@@ -174,6 +174,14 @@ pub enum AnalysisError {
         /// The names there are.
         known: Vec<String>,
     },
+    /// A plot can't be drawn.
+    #[error("could not draw plot `{id}`: {problem}")]
+    Drawing {
+        /// The plot.
+        id: String,
+        /// What there is none for.
+        problem: &'static str,
+    },
     /// The names of a process's sources could not be told apart from another's.
     #[error("could not put a process's label before the names of its sources")]
     Label {
@@ -250,9 +258,29 @@ pub enum DamageCause {
     /// The Parquet reader's word.
     #[error(transparent)]
     Parquet(#[from] parquet::errors::ParquetError),
-    /// The Arrow or CSV reader's word.
+    /// The Arrow reader's word.
     #[error(transparent)]
     Arrow(#[from] arrow_schema::ArrowError),
+    /// A CSV record has more or fewer fields than the header.
+    #[error("line {line} has {found} fields where the header has {expected}")]
+    CsvFields {
+        /// The line, from 1.
+        line: u64,
+        /// How many there are.
+        found: usize,
+        /// How many the header has.
+        expected: usize,
+    },
+    /// A CSV field does not hold what its column should.
+    #[error("line {line}: `{found}` can't be a value of column `{column}`")]
+    CsvValue {
+        /// The line, from 1.
+        line: u64,
+        /// The column.
+        column: String,
+        /// The field.
+        found: String,
+    },
     /// The operating system's word.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -13,6 +13,8 @@ mod bad_input;
 mod comparison;
 #[path = "suite/curve.rs"]
 mod curve;
+#[path = "suite/drawing.rs"]
+mod drawing;
 #[path = "suite/faults.rs"]
 mod faults;
 #[path = "suite/figures.rs"]

@@ -496,6 +496,145 @@ fn a_run_is_made_a_report() {
 }
 
 #[test]
+fn single_plots_are_written() {
+    let out = tempfile::tempdir().unwrap();
+    run(out.path(), &["--device", "sim", "--quiet", "--limit", "40"]);
+    let path = out.path().join("run_id=t").display().to_string();
+    let plots = out.path().join("plots").display().to_string();
+    let report = |args: &[&str]| kvlens(&[&["report", &path, "-o", &plots], args].concat());
+    let output = report(&[
+        "--svg",
+        "ttft_cdf,queue",
+        "--png",
+        "kv_blocks",
+        "--size",
+        "500x300",
+    ]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let read = |name: &str| std::fs::read(out.path().join("plots").join(name)).unwrap();
+    assert!(read("ttft_cdf.svg").starts_with(b"<svg") && read("queue.svg").starts_with(b"<svg"));
+    let picture = read("kv_blocks.png");
+    assert!(picture.starts_with(b"\x89PNG"));
+    assert_eq!(
+        &picture[16..24],
+        [0, 0, 5, 0xdc, 0, 0, 3, 0x84],
+        "1500 x 900 pixels"
+    );
+    let unknown = report(&["--svg", "nonsense"]);
+    assert!(
+        code(&unknown) == 2 && stderr(&unknown).contains("ttft_cdf"),
+        "{}",
+        stderr(&unknown)
+    );
+    let absent = report(&["--png", "miss_ratio"]);
+    assert!(
+        code(&absent) == 1 && stderr(&absent).contains("all,accesses"),
+        "{}",
+        stderr(&absent)
+    );
+    let small = report(&["--svg", "all", "--size", "20x20"]);
+    assert!(
+        code(&small) == 2 && stderr(&small).contains("680x380"),
+        "{}",
+        stderr(&small)
+    );
+}
+
+/// What a shell shows for runs that can't be read, command by command.
+#[test]
+fn bad_runs_are_named_by_every_command_that_reads() {
+    let out = tempfile::tempdir().unwrap();
+    run(out.path(), &["--device", "sim", "--quiet", "--limit", "40"]);
+    let good = out.path().join("run_id=t");
+    let copy = |name: &str| {
+        let dir = out.path().join(name);
+        copy_dir(&good, &dir);
+        dir
+    };
+    let truncated = copy("truncated");
+    let part = truncated.join("steps/part-00000.parquet");
+    let bytes = std::fs::read(&part).unwrap();
+    std::fs::write(&part, &bytes[..bytes.len() / 2]).unwrap();
+    let newer = copy("newer");
+    let manifest = std::fs::read_to_string(newer.join("run.json")).unwrap();
+    let manifest = manifest.replace("\"schema_version\": 1", "\"schema_version\": 99");
+    std::fs::write(newer.join("run.json"), manifest).unwrap();
+    let cut = copy("cut");
+    std::fs::write(cut.join("run.json"), "{").unwrap();
+    let no_run = out.path().join("no-run");
+    std::fs::create_dir(&no_run).unwrap();
+
+    let good = good.display().to_string();
+    let commands: [&[&str]; 7] = [
+        &["summary"],
+        &["why"],
+        &["cache"],
+        &["compare", &good],
+        &["report", "-o", "-"],
+        &["watch", "--once"],
+        &["inspect"],
+    ];
+    let cases = [
+        (&no_run, "no-run", "no run"),
+        (&truncated, "steps/part-00000.parquet", "Corrupt footer"),
+        (&newer, "schema version 99", "use a newer kvlens"),
+        (&cut, "cut/run.json", "not a manifest"),
+    ];
+    for (dir, place, problem) in cases {
+        for command in commands {
+            let output = kvlens(&[command, &[dir.to_str().unwrap()]].concat());
+            let said = stderr(&output);
+            // A view of what there is shows what is damaged beside the rest.
+            if command[0] == "watch" && problem == "Corrupt footer" {
+                assert_eq!(code(&output), 0, "{said}");
+                assert!(stdout(&output).contains("is damaged"), "{}", stdout(&output));
+                continue;
+            }
+            assert_eq!(code(&output), 1, "{command:?} {}: {said}", dir.display());
+            assert!(
+                said.starts_with("kvlens: ") && said.lines().count() == 1,
+                "{said}"
+            );
+            assert!(
+                said.contains(place) && said.contains(problem),
+                "{command:?}: {said}"
+            );
+            assert!(said.matches("is damaged").count() <= 1, "said twice: {said}");
+        }
+    }
+    let skipping = kvlens(&["summary", "--skip-damaged", truncated.to_str().unwrap()]);
+    assert!(
+        code(&skipping) == 0 && stdout(&skipping).contains("part-00000.parquet"),
+        "{}",
+        stderr(&skipping)
+    );
+}
+
+#[test]
+fn a_run_that_can_t_be_inspected_hides_no_other() {
+    let out = tempfile::tempdir().unwrap();
+    run(out.path(), &["--device", "sim", "--quiet", "--limit", "2"]);
+    copy_dir(&out.path().join("run_id=t"), &out.path().join("run_id=bad"));
+    std::fs::write(out.path().join("run_id=bad/run.json"), "{").unwrap();
+    let output = kvlens(&["inspect", out.path().to_str().unwrap()]);
+    assert_eq!(code(&output), 1);
+    assert!(stdout(&output).contains("run_id=t"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("run_id=bad"), "{}", stderr(&output));
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
 fn the_cache_is_asked() {
     let out = tempfile::tempdir().unwrap();
     run(

@@ -60,7 +60,9 @@ impl Comparison {
             });
             out.table(latencies(candidate));
             out.table(self.figures(candidate));
-            out.paragraph(if candidate.differs() {
+            out.paragraph(if candidate.metrics.iter().all(|metric| metric.verdict == Verdict::TooFew) {
+                "nothing was tested: there are too few finished requests in both"
+            } else if candidate.differs() {
                 "differences marked * hold when all tests are considered (false alarms: 5 % of comparisons); the rest \
                  can be noise"
             } else {
@@ -116,7 +118,7 @@ fn quantile_line(metric: &MetricComparison, quantile: &QuantileComparison) -> Ve
         .values
         .map(|value| count_with_unit(value, &metric.label.unit));
     line(
-        format!("  p{}", significant(quantile.q * 100.0)),
+        format!("  p{}", quantile.q * 100.0),
         values,
         quantile.ratio,
         quantile.verdict,

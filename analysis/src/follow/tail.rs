@@ -3,10 +3,8 @@
 use super::cursor::Each;
 use crate::error::{Damage, DamageCause, Result};
 use crate::run::{Part, PartKind};
-use crate::scan::{BATCH_ROWS, Scan, csv_schema, project};
+use crate::scan::{CsvDecoder, CsvHead, Scan, project};
 use arrow_buffer::Buffer;
-use arrow_csv::ReaderBuilder;
-use arrow_csv::reader::Decoder;
 use arrow_ipc::reader::StreamDecoder;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -62,7 +60,7 @@ impl Tail {
         };
         let read = match reader {
             Reader::Ipc(ipc) => ipc.read(scan, each)?,
-            Reader::Csv(csv) => csv.read(&part.path, scan, each)?,
+            Reader::Csv(csv) => csv.read(scan, each)?,
             Reader::Broken => Ok(()),
         };
         Ok(read.err().map_or_else(Vec::new, |cause| {
@@ -177,9 +175,9 @@ impl Ipc {
 struct Csv {
     file: File,
     /// Made once there is a line to tell the types of columns from.
-    decoder: Option<Decoder>,
-    /// What follows the last line's end.
-    rest: Vec<u8>,
+    decoder: Option<CsvDecoder>,
+    /// What is there until then.
+    head: Vec<u8>,
 }
 
 impl Csv {
@@ -187,68 +185,48 @@ impl Csv {
         Ok(Self {
             file: File::open(path)?,
             decoder: None,
-            rest: Vec::new(),
+            head: Vec::new(),
         })
     }
 
-    fn read(&mut self, path: &Path, scan: &Scan<'_>, each: &mut Each<'_>) -> Taken {
+    /// Hands over the rows whose last byte is new.
+    fn read(&mut self, scan: &Scan<'_>, each: &mut Each<'_>) -> Taken {
         loop {
-            let bytes = match piece(&mut self.file) {
+            let mut bytes = match piece(&mut self.file) {
                 Ok(bytes) if bytes.is_empty() => return Ok(Ok(())),
                 Ok(bytes) => bytes,
                 Err(error) => return Ok(Err(error.into())),
             };
-            self.rest.extend(bytes);
-            let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else {
-                continue;
+            let decoder = match &mut self.decoder {
+                Some(decoder) => decoder,
+                None => {
+                    self.head.extend(bytes);
+                    // A header alone says nothing of types.
+                    if self.head.iter().filter(|byte| **byte == b'\n').take(2).count() < 2 {
+                        continue;
+                    }
+                    bytes = std::mem::take(&mut self.head);
+                    match CsvHead::read(whole_lines(&bytes), scan) {
+                        Ok(head) => self
+                            .decoder
+                            .insert(CsvDecoder::new(head, |column| scan.wants(column))),
+                        Err(cause) => return Ok(Err(cause)),
+                    }
+                }
             };
-            let after = self.rest.split_off(end + 1);
-            let lines = std::mem::replace(&mut self.rest, after);
-            if self.decoder.is_none() {
-                // A header alone says nothing of types.
-                if lines.iter().filter(|byte| **byte == b'\n').take(2).count() < 2 {
-                    self.rest.splice(0..0, lines);
-                    continue;
-                }
-                match decoder(path, lines.len() as u64, scan) {
-                    Ok(decoder) => self.decoder = Some(decoder),
-                    Err(cause) => return Ok(Err(cause)),
-                }
+            if let Err(cause) = decoder.feed(&bytes, each)? {
+                return Ok(Err(cause));
             }
-            if let Err(cause) = self.lines(&lines, each)? {
+            if let Err(cause) = decoder.flush(each)? {
                 return Ok(Err(cause));
             }
         }
     }
-
-    fn lines(&mut self, mut lines: &[u8], each: &mut Each<'_>) -> Taken {
-        let Some(decoder) = &mut self.decoder else {
-            return Ok(Ok(()));
-        };
-        while !lines.is_empty() {
-            let read = decoder
-                .decode(lines)
-                .and_then(|read| Ok((read, decoder.flush()?)));
-            match read {
-                Ok((read, batch)) => {
-                    lines = lines.get(read..).unwrap_or_default();
-                    if let Some(batch) = batch {
-                        each(&batch)?;
-                    }
-                }
-                Err(cause) => return Ok(Err(cause.into())),
-            }
-        }
-        Ok(Ok(()))
-    }
 }
 
-fn decoder(path: &Path, size: u64, scan: &Scan<'_>) -> std::result::Result<Decoder, DamageCause> {
-    let (schema, wanted) = csv_schema(path, size, scan)?;
-    let builder = ReaderBuilder::new(schema)
-        .with_header(true)
-        .with_batch_size(BATCH_ROWS);
-    Ok(builder.with_projection(wanted).build_decoder())
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    end.and_then(|end| bytes.get(..=end)).unwrap_or_default()
 }
 
 /// The next bytes; none where there are no more now.

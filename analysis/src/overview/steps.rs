@@ -2,7 +2,7 @@
 
 use super::bins::{Bins, GaugeBin};
 use crate::error::Result;
-use crate::num::signed;
+use crate::num::{float, ratio, signed};
 use crate::scan::{Cols, Numbers};
 use crate::stats::Values;
 use arrow_array::{RecordBatch, UInt32Array};
@@ -347,6 +347,17 @@ impl Lane {
         }
         keep_longest(&mut self.longest);
         Ok(())
+    }
+
+    /// Whether a step was long because of the prompts that it computed: it took no longer than this engine's steps take
+    /// on average, all of them together, for as many prompt tokens.
+    pub(crate) fn is_explained(&self, step: &LongStep) -> bool {
+        let total = |counter: usize| self.totals.get(counter).copied().flatten().map(float);
+        let (Some(time), Some(tokens)) = (total(STEP_TIME), total(PREFILL_TOKENS)) else {
+            return false;
+        };
+        ratio(time * float(step.prefill_tokens), tokens)
+            .is_some_and(|expected| float(step.step_time_ns) <= expected)
     }
 
     /// Adds what came later.

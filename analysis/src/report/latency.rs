@@ -66,22 +66,36 @@ const STEP_TIME: Shown = Shown {
 };
 
 pub(super) fn plots(frame: &Frame<'_, '_>) -> Vec<Made> {
-    let each = |shown: &Shown| {
-        [
-            density(frame, *shown),
-            cdf(frame, *shown),
-            over_time(frame, *shown),
-        ]
-    };
-    REQUESTS.iter().flat_map(each).collect()
+    REQUESTS
+        .iter()
+        .flat_map(|shown| each_way(frame, *shown))
+        .collect()
+}
+
+/// The plots of a latency.
+fn each_way(frame: &Frame<'_, '_>, shown: Shown) -> [Made; 3] {
+    if is_zero(frame, shown) {
+        let reason = format!("`{}` was 0 every time", shown.column);
+        return ["density", "cdf", "heat"].map(|what| lacking(shown, what, &reason));
+    }
+    [density(frame, shown), cdf(frame, shown), over_time(frame, shown)]
+}
+
+/// Whether there are values, and all of them are 0: a logarithmic axis has no place for them.
+fn is_zero(frame: &Frame<'_, '_>, shown: Shown) -> bool {
+    let found = frame
+        .runs
+        .iter()
+        .filter_map(|run| run.overview.distribution(shown.column));
+    let mut longest = found
+        .filter(|found| found.count > 0)
+        .map(|found| found.max)
+        .peekable();
+    longest.peek().is_some() && longest.all(|max| max == Some(0))
 }
 
 pub(super) fn step_plots(frame: &Frame<'_, '_>) -> Vec<Made> {
-    vec![
-        density(frame, STEP_TIME),
-        cdf(frame, STEP_TIME),
-        over_time(frame, STEP_TIME),
-    ]
+    each_way(frame, STEP_TIME).into()
 }
 
 /// Heat maps of each of several runs: they can't be laid over each other.
@@ -146,11 +160,15 @@ fn plot(shown: Shown, what: &str, note: &str, y: Axis, body: Lines) -> Plot {
 
 fn absent(shown: Shown, what: &str) -> Made {
     let reason = format!("no value of `{}` was recorded", shown.column);
+    lacking(shown, what, &reason)
+}
+
+fn lacking(shown: Shown, what: &str, reason: &str) -> Made {
     Err(missing(
         &format!("{}_{what}", shown.id),
         shown.title,
         shown.section,
-        &reason,
+        reason,
     ))
 }
 

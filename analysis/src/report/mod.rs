@@ -5,6 +5,7 @@
 //! the page's size is bounded by the number of plots and not by the length of the runs.
 
 mod cache;
+mod draw;
 mod latency;
 mod page;
 mod plot;
@@ -24,6 +25,7 @@ use plot::Made;
 use read::RunData;
 use time::{Clock, Frame};
 
+pub use draw::{PNG_SCALE, Size};
 pub use plot::{
     Axis, Body, Colour, Heat, Lines, Mark, Missing, Plot, Quantity, Section, Series, Shape, Short, Xs,
 };

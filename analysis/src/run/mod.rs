@@ -71,11 +71,17 @@ impl Run {
                     }
                 });
             }
-            let source = std::io::ErrorKind::NotFound.into();
+            let source = fs::metadata(dir).err();
+            let source = source.unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
             return Err(AnalysisError::io("read", dir, source));
         }
         if dir.join(MANIFEST).is_file() {
             return Self::open_dir(dir, format);
+        }
+        if dir.is_file() {
+            return Err(AnalysisError::NoRuns {
+                path: dir.to_path_buf(),
+            });
         }
         match find(dir)?.as_slice() {
             [] => Err(AnalysisError::NoRuns {

@@ -19,9 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 pub use columns::{Cols, Numbers, Strings};
-pub(crate) use csv::schema as csv_schema;
+pub(crate) use csv::{Decoder as CsvDecoder, Head as CsvHead};
 pub(crate) use ipc::project;
-pub(crate) use parquet::BATCH_ROWS;
 pub(crate) use unit::Unit;
 
 /// How tables are read.
@@ -266,7 +265,26 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn wants(&self, column: &str) -> bool {
+    /// The error for a batch without a column that is asked for and that nothing can be told without.
+    fn lacks(&self, batch: &RecordBatch) -> Result<()> {
+        let essential = match self.table {
+            Table::Requests => ["timestamp", "request_id"].as_slice(),
+            Table::Accesses => &["timestamp", "prefix_hash"],
+            _ => &["timestamp"],
+        };
+        let asked = |column: &str| self.columns.as_ref().is_some_and(|_| self.wants(column));
+        let absent = |column: &&&str| asked(column) && batch.schema_ref().column_with_name(column).is_none();
+        match essential.iter().find(absent) {
+            None => Ok(()),
+            Some(column) => Err(AnalysisError::NoColumn {
+                run_id: self.run.id().to_owned(),
+                table: self.table,
+                column: (*column).to_owned(),
+            }),
+        }
+    }
+
+    pub(crate) fn wants(&self, column: &str) -> bool {
         self.columns
             .as_ref()
             .is_none_or(|names| names.iter().any(|name| name == column))

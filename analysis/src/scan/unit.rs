@@ -82,12 +82,15 @@ impl Unit {
         each: &mut Each<'_>,
     ) -> Result<std::result::Result<(), Damage>> {
         let label = self.label.as_deref();
-        let each: &mut Each<'_> = &mut |batch| match label {
-            None => each(batch),
-            Some(label) => match label::labelled(batch, label)? {
-                Ok(batch) => each(&batch),
-                Err(source) => Err(AnalysisError::Label { source }),
-            },
+        let each: &mut Each<'_> = &mut |batch| {
+            scan.lacks(batch)?;
+            match label {
+                None => each(batch),
+                Some(label) => match label::labelled(batch, label)? {
+                    Ok(batch) => each(&batch),
+                    Err(source) => Err(AnalysisError::Label { source }),
+                },
+            }
         };
         let read = catch_unwind(AssertUnwindSafe(|| match &self.kind {
             UnitKind::RowGroup(metadata, group) => parquet::read(&self.path, metadata, *group, scan, each),

@@ -53,8 +53,11 @@ impl Summary {
                  histogram's bucket; n<… marks a quantile that so few values can't support",
             );
         }
-        out.heading("Gauges");
-        out.table(self.gauges_table());
+        let gauges = self.gauges_table();
+        if !gauges.is_empty() {
+            out.heading("Gauges");
+            out.table(gauges);
+        }
         out.heading("Warnings");
         if self.warnings.is_empty() {
             out.paragraph("none");

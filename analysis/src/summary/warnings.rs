@@ -176,7 +176,7 @@ impl Overview<'_> {
         ratio(float(idle.saturating_sub(longest)), float(idle)).is_some_and(|rest| rest * share < IDLE_SHARE)
     }
 
-    /// A gap between steps, or a step, far longer than any normal step.
+    /// A gap between steps, or a step, far longer than any normal step and than what it computed explains.
     fn stall(&self) -> Option<Warning> {
         let mut worst: Option<Warning> = None;
         let mut longest = 0;
@@ -192,7 +192,8 @@ impl Overview<'_> {
                 .map(|gap| (gap.gap_ns, gap.start_ns, "no step ran for"));
             let step = lane
                 .longest
-                .first()
+                .iter()
+                .find(|step| !lane.is_explained(step))
                 .map(|step| (step.step_time_ns, step.start_ns, "one step took"));
             for (length, start, what) in [gap, step].into_iter().flatten() {
                 if lane.steps < FEWEST_REQUESTS || length < limit || length <= longest {

@@ -94,6 +94,9 @@ impl Explanations {
 
     fn document(&self) -> Document {
         let mut out = Document::default();
+        if self.0.is_empty() {
+            out.paragraph("no request has finished in this run");
+        }
         self.0.iter().for_each(|request| request.describe(&mut out));
         out
     }

@@ -19,6 +19,11 @@ fn what_is_no_run_is_said() {
         Err(AnalysisError::NoRuns { .. })
     ));
     assert!(matches!(Runs::open("[x"), Err(AnalysisError::Pattern { .. })));
+    let file = out.path().join("a-file");
+    fs::write(&file, "no run").unwrap();
+    assert!(matches!(Run::open(&file), Err(AnalysisError::NoRuns { .. })));
+    let error = Run::open(out.path().join("nowhere")).unwrap_err();
+    assert!(matches!(error, AnalysisError::Io { .. }), "{error}");
     let dir = made::parquet(out.path(), "empty", &made::Made::default());
     let error = summary(&Run::open(&dir).unwrap(), ScanOptions::default()).unwrap_err();
     assert!(matches!(error, AnalysisError::EmptyRun { .. }), "{error}");
@@ -36,6 +41,71 @@ fn a_newer_run_is_refused_by_its_version() {
     .unwrap();
     let error = Run::open(&dir).unwrap_err().to_string();
     assert!(error.contains("99") && error.contains("newer kvlens"), "{error}");
+}
+
+#[test]
+fn a_column_that_nothing_can_be_told_without() {
+    let out = tempfile::tempdir().unwrap();
+    let lacking = |file: &str, column: &str| {
+        let dir = made::csv(out.path(), column, &healthy(40, 1), true);
+        let path = dir.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, without_column(&text, column)).unwrap();
+        Run::open(dir).unwrap()
+    };
+    let run = lacking("steps.csv", "timestamp");
+    let error = summary(&run, ScanOptions::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`steps` of run `timestamp` has no column `timestamp`"
+    );
+    let run = lacking("requests.csv", "request_id");
+    let error = why(&run, &Which::Slowest(1), ScanOptions::default()).unwrap_err();
+    assert!(matches!(error, AnalysisError::NoColumn { .. }), "{error}");
+    assert!(
+        summary(&run, ScanOptions::default()).is_ok(),
+        "what needs no names still answers"
+    );
+}
+
+fn without_column(csv: &str, column: &str) -> String {
+    let at = csv
+        .lines()
+        .next()
+        .unwrap()
+        .split(',')
+        .position(|name| name == column);
+    let at = at.unwrap();
+    let line = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        [&fields[..at], &fields[at + 1..]].concat().join(",") + "\n"
+    };
+    csv.lines().map(line).collect()
+}
+
+#[test]
+fn a_run_without_a_finished_request() {
+    let out = tempfile::tempdir().unwrap();
+    let mut idle = healthy(40, 1);
+    idle.requests.clear();
+    let dirs = [
+        made::arrow(out.path(), "busy", &healthy(40, 1), true),
+        made::arrow(out.path(), "idle", &idle, true),
+    ];
+    let [busy, idle] = dirs.map(|dir| Run::open(dir).unwrap());
+    let options = ScanOptions::default();
+    let comparison = kvlens_analysis::compare::compare(&[&busy, &idle], options).unwrap();
+    assert!(
+        comparison.text().contains("nothing was tested"),
+        "{}",
+        comparison.text()
+    );
+    let found = why(&idle, &Which::Slowest(3), options);
+    let text = found.map_or_else(|error| error.to_string(), |found| found.text());
+    assert!(
+        text.contains("no request has finished") || text.contains("no table `requests`"),
+        "{text}"
+    );
 }
 
 #[test]

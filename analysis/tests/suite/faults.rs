@@ -86,6 +86,42 @@ fn a_stall() {
     assert!((gap.value / 5e9 - 1.0).abs() < 0.001, "{gap:?}");
 }
 
+/// Every hundredth step computes a long prompt at one go, as fast as prompts are computed otherwise.
+fn long_prompts(seed: u64) -> Made {
+    let mut made = clean(seed);
+    let mut later = 0;
+    for (at, step) in made.steps.iter_mut().enumerate() {
+        step.monotonic_ns += later;
+        if at % 400 == 200 {
+            step.prefill_tokens = Opt32::some(100_000);
+            step.step_time_ns = Opt64::some(4_000_000_000);
+            later += 4_000_000_000;
+        }
+    }
+    made
+}
+
+#[test]
+fn a_step_is_no_stall_where_it_computed_a_long_prompt() {
+    let made = long_prompts(9);
+    let (kinds, summary) = warnings(&made);
+    assert_eq!(kinds, [], "{:?}", summary.warnings);
+}
+
+#[test]
+fn a_stalled_step_among_long_prompts() {
+    let mut made = long_prompts(9);
+    made.steps[1_111].step_time_ns = Opt64::some(30_000_000_000);
+    made.steps
+        .iter_mut()
+        .skip(1_112)
+        .for_each(|step| step.monotonic_ns += 30_000_000_000);
+    let (kinds, summary) = warnings(&made);
+    assert_eq!(kinds, [WarningKind::Stall]);
+    let step = &summary.warnings[0].evidence[0];
+    assert!(step.what == "one step took" && step.value > 29e9, "{step:?}");
+}
+
 #[test]
 fn a_host_that_dawdles_between_steps() {
     let mut made = clean(5);

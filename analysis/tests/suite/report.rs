@@ -11,7 +11,7 @@ use std::path::Path;
 const EVIL: &str = "</script><img src=x onerror=alert(1)><!--{{";
 
 /// A run with rows in every table.
-fn full(steps: usize, seed: u64) -> Made {
+pub(crate) fn full(steps: usize, seed: u64) -> Made {
     let mut made = healthy(steps, seed);
     made.blocks = (0..800)
         .map(|hash| life(hash % 500, BlockEnd::Evicted, 1_000_000 * (hash + 1)))
@@ -232,6 +232,16 @@ fn runs_are_laid_over_each_other() {
     ));
     let twice = Report::read(&[&runs[0], &runs[0]], ScanOptions::default()).unwrap();
     assert_eq!(lines(twice.plot("ttft_cdf").unwrap()).series[1].name, "run-0 (2)");
+}
+
+#[test]
+fn a_latency_that_is_always_zero_has_no_plot() {
+    let mut made = full(400, 8);
+    for request in &mut made.requests {
+        request.queue_time_ns = kvlens_core::record::Opt64::some(0);
+    }
+    let error = read(&made).plot("queue_time_cdf").unwrap_err().to_string();
+    assert!(error.contains("`queue_time_ns` was 0 every time"), "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use kvlens_analysis::report::Size;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -321,15 +322,40 @@ pub(super) struct ReportArgs {
     /// A run, finished or not; several are laid over each other, and compared with the first.
     #[arg(required = true)]
     pub(super) runs: Vec<PathBuf>,
-    /// The HTML file; `-` for the standard output.
-    #[arg(long, short, value_name = "FILE", default_value = "report.html")]
-    pub(super) out: PathBuf,
+    /// The HTML file; `-` for the standard output. With --svg or --png the directory of their files [default: report.html,
+    /// or the current directory].
+    #[arg(long, short, value_name = "PATH")]
+    pub(super) out: Option<PathBuf>,
+    /// Write these plots, each as PLOT.svg, instead of the page; `all` for every one.
+    #[arg(long, value_name = "PLOT", value_delimiter = ',')]
+    pub(super) svg: Vec<String>,
+    /// Write these plots, each as PLOT.png for printing (288 pixels to the inch), instead of the page; `all` for every one.
+    #[arg(long, value_name = "PLOT", value_delimiter = ',')]
+    pub(super) png: Vec<String>,
+    /// The size of single plots in pixels of a screen, 96 to the inch [default: 680x380].
+    #[arg(long, value_name = "SIZE", value_parser = plot_size)]
+    pub(super) size: Option<Size>,
     /// Pass over damaged files and name them, instead of stopping.
     #[arg(long)]
     pub(super) skip_damaged: bool,
     /// Threads that read [default: one per core].
     #[arg(long, value_name = "N")]
     pub(super) threads: Option<usize>,
+}
+
+/// The size of a plot, such as `680x380`.
+fn plot_size(text: &str) -> Result<Size, String> {
+    let sides = text.split_once('x');
+    let sides = sides.and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    sides
+        .and_then(|(width, height)| Size::new(width, height))
+        .ok_or_else(|| {
+            format!(
+                "write it like 680x380, with sides from {} to {}",
+                Size::LEAST,
+                Size::MOST
+            )
+        })
 }
 
 /// A share that is not nothing.

@@ -53,13 +53,13 @@ impl CliError {
         }
     }
 
-    /// The error and its causes on one line; a cause that only repeats the one above is left out.
+    /// The error and its causes on one line; a cause that only repeats what is there is left out.
     pub(super) fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(inner) = cause {
             let line = inner.to_string();
-            if !text.ends_with(&line) {
+            if !text.contains(&line) {
                 text.push_str(": ");
                 text.push_str(&line);
             }

@@ -26,6 +26,8 @@ struct Inspected {
     tables: BTreeMap<&'static str, BTreeMap<&'static str, Files>>,
     /// Files of a run that is still being written, or was killed.
     open_files: usize,
+    /// Files that can't be read, with the reason.
+    damaged: Vec<String>,
 }
 
 /// The files of one table in one format.
@@ -38,21 +40,28 @@ struct Files {
 }
 
 pub(super) fn run(args: &InspectArgs) -> Result<Outcome, CliError> {
-    let all: Vec<Inspected> = runs(&local(&args.dir)?)?
-        .iter()
-        .map(inspect)
-        .collect::<Result<_, _>>()?;
-    if args.json {
-        let text =
-            serde_json::to_string_pretty(&all).map_err(|error| CliError::failed("can't print", error))?;
-        return print(&(text + "\n"));
+    let (mut all, mut problems) = (Vec::new(), Vec::new());
+    for run in runs(&local(&args.dir)?)? {
+        match inspect(&run) {
+            Ok(run) => all.push(run),
+            Err(error) => problems.push(error),
+        }
     }
-    print(
-        &all.iter()
-            .map(|run| run.text(args.columns))
-            .collect::<Vec<_>>()
-            .join("\n"),
-    )
+    let damaged = all.iter().flat_map(|run| &run.damaged);
+    problems.extend(damaged.map(|what| CliError::failed("a file is damaged", what.clone())));
+    let text = if args.json {
+        serde_json::to_string_pretty(&all).map_err(|error| CliError::failed("can't print", error))? + "\n"
+    } else {
+        let texts: Vec<_> = all.iter().map(|run| run.text(args.columns)).collect();
+        texts.join("\n")
+    };
+    let printed = print(&text)?;
+    // What can be shown is shown, then what can't be is named.
+    let last = problems.pop();
+    problems
+        .iter()
+        .for_each(|problem| eprintln!("kvlens: {}", problem.chain()));
+    last.map_or(Ok(printed), Err)
 }
 
 fn inspect(run: &RunDir) -> Result<Inspected, CliError> {
@@ -63,6 +72,7 @@ fn inspect(run: &RunDir) -> Result<Inspected, CliError> {
         manifest,
         tables: BTreeMap::new(),
         open_files: 0,
+        damaged: Vec::new(),
     };
     for table in Table::ALL {
         for (format, ending) in FORMATS {
@@ -75,7 +85,7 @@ fn inspect(run: &RunDir) -> Result<Inspected, CliError> {
                     .to_string_lossy()
                     .into_owned();
                 if !name.starts_with('_') && name.ends_with(&format!(".{ending}")) {
-                    files.add(&path);
+                    found.damaged.extend(files.add(&path));
                 }
             }
             if files.count > 0 {
@@ -115,14 +125,27 @@ fn listing(dir: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
 }
 
 impl Files {
-    fn add(&mut self, path: &Path) {
-        let Ok(metadata) = path.metadata() else { return };
+    /// Counts a file, if it is there; says what is wrong with it, if anything.
+    fn add(&mut self, path: &Path) -> Option<String> {
+        let metadata = path.metadata().ok()?;
         self.count += 1;
         self.bytes += metadata.len();
-        if path.extension().is_some_and(|ending| ending == "parquet") {
-            // A file that can't be read has no known rows; `kvlens recover` says what is wrong with it.
-            let rows = kvlens_parquet::row_count(path).ok();
-            self.rows = rows.and_then(|rows| Some(if self.count == 1 { rows } else { self.rows? + rows }));
+        if path.extension().is_none_or(|ending| ending != "parquet") {
+            return None;
+        }
+        match kvlens_parquet::row_count(path) {
+            Ok(rows) => {
+                self.rows = if self.count == 1 {
+                    Some(rows)
+                } else {
+                    self.rows.map(|before| before + rows)
+                };
+                None
+            }
+            Err(error) => {
+                self.rows = None;
+                Some(CliError::failed(path.display().to_string(), error).chain())
+            }
         }
     }
 }
@@ -180,9 +203,12 @@ impl Inspected {
             .set_header(["table", "rows", "format", "files", "size"]);
         for (table, formats) in &self.tables {
             for (format, files) in formats {
-                let rows = files
-                    .rows
-                    .or_else(|| self.manifest.end.as_ref()?.rows.get(*table).copied());
+                // Formats that don't say it themselves have the rows that were written.
+                let written = || self.manifest.end.as_ref()?.rows.get(*table).copied();
+                let rows = match *format {
+                    "parquet" => files.rows,
+                    _ => files.rows.or_else(written),
+                };
                 let rows = rows.map_or_else(|| "?".to_owned(), grouped);
                 grid.add_row([
                     *table,
