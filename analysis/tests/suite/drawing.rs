@@ -96,13 +96,16 @@ fn well_drawn(plot: &Plot, size: (f64, f64), svg: &str) {
     );
     assert!(!svg.contains("<script"), "{id} takes text for markup");
     let labels = labels(svg);
+    // What does not fit is cut.
+    let title = labels[0].words.trim_end_matches('…');
+    assert!(plot.title.starts_with(title) && title.len() > 8, "{id}: {title}");
     let words = |text: &str| {
         labels
             .iter()
             .any(|label| label.words.replace("&#39;", "'") == text)
     };
     assert!(
-        words(&plot.x.title()) && words(&plot.y.title()) && words(&plot.title),
+        words(&plot.x.title()) && words(&plot.y.title()),
         "{id}: {labels:?}"
     );
     for axis in [&plot.x, &plot.y] {
@@ -167,15 +170,14 @@ fn every_plot_is_drawn_as_svg() {
 fn every_plot_is_drawn_as_png() {
     let size = Size::new(240, 200).unwrap();
     let scale = u32::from(PNG_SCALE);
-    for report in reports() {
-        for plot in report.plots() {
-            let picture = Pixmap::decode_png(&plot.png(size).unwrap()).unwrap();
-            assert_eq!((picture.width(), picture.height()), (240 * scale, 200 * scale));
-            let inked = picture
-                .pixels()
-                .iter()
-                .filter(|pixel| (pixel.red(), pixel.green(), pixel.blue()) != (255, 255, 255));
-            assert!(inked.count() > 8_000, "{}: hardly anything is drawn", plot.id);
-        }
+    let [one, several] = reports();
+    for plot in one.plots().iter().chain(several.plots().iter().take(6)) {
+        let picture = Pixmap::decode_png(&plot.png(size).unwrap()).unwrap();
+        assert_eq!((picture.width(), picture.height()), (240 * scale, 200 * scale));
+        let inked = picture
+            .pixels()
+            .iter()
+            .filter(|pixel| (pixel.red(), pixel.green(), pixel.blue()) != (255, 255, 255));
+        assert!(inked.count() > 8_000, "{}: hardly anything is drawn", plot.id);
     }
 }

@@ -4,7 +4,7 @@ use super::super::plot::{Axis, Body, Plot};
 use super::axis::{self, Range, place};
 use super::canvas::{Anchor, Point, Shape, Text, solid};
 use super::colours::{FAINT, LINE, TEXT};
-use super::font::room;
+use super::font::{room, shortened};
 use super::{Size, heat, legend, lines};
 
 const MARGIN: f64 = 12.0;
@@ -55,7 +55,8 @@ fn share(axis: &Axis, range: Range, value: f64) -> Option<f64> {
 /// A plot as shapes on a drawing of this size.
 pub(super) fn laid_out(plot: &Plot, size: Size) -> Vec<Shape> {
     let (width, height) = (f64::from(size.width), f64::from(size.height));
-    let mut shapes = vec![label((MARGIN, MARGIN + TITLE - 2.0), Anchor::Start, &plot.title)];
+    let title = shortened(&plot.title, TITLE, width - 2.0 * MARGIN);
+    let mut shapes = vec![label((MARGIN, MARGIN + TITLE - 2.0), Anchor::Start, title)];
     let below = legend::laid_out(plot, (MARGIN, MARGIN + TITLE + 8.0), width - MARGIN, &mut shapes);
     let (x, y) = axis::ranges(plot);
     let mut area = Area {
@@ -124,13 +125,13 @@ fn horizontal_axis(area: &Area<'_>, width: f64, shapes: &mut Vec<Shape>) {
     }
 }
 
-fn label(at: Point, anchor: Anchor, text: &str) -> Shape {
+fn label(at: Point, anchor: Anchor, words: String) -> Shape {
     Shape::Text(Text {
         at,
         anchor,
         size: TITLE,
         colour: TEXT,
-        words: text.to_owned(),
+        words,
         haloed: false,
     })
 }

@@ -58,9 +58,33 @@ pub(super) fn room(text: &str, size: f64) -> f64 {
     Font::new().map_or(0.0, |font| font.width(text, size) * SLACK)
 }
 
+/// A text that fits, with its end left out where it does not.
+pub(super) fn shortened(text: &str, size: f64, fits: f64) -> String {
+    if room(text, size) <= fits {
+        return text.to_owned();
+    }
+    let mut kept: Vec<char> = text.chars().collect();
+    while kept.pop().is_some() {
+        let text = kept.iter().chain(['…'].iter()).collect::<String>();
+        if room(&text, size) <= fits {
+            return text;
+        }
+    }
+    "…".to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_texts_are_cut() {
+        assert_eq!(shortened("short", 11.0, 100.0), "short");
+        let cut = shortened(&"long".repeat(50), 11.0, 100.0);
+        let width = room(&cut, 11.0);
+        assert!(cut.ends_with('…') && width <= 100.0 && width > 80.0, "{cut}");
+        assert_eq!(shortened("nothing fits", 11.0, 0.0), "…");
+    }
 
     #[test]
     fn it_has_the_letters_that_plots_use() {

@@ -4,7 +4,7 @@ use super::super::plot::{Body, Plot, Series};
 use super::canvas::{Anchor, Pen, Point, Shape, solid};
 use super::colours::{LEVELS, heat as colour_of, of};
 use super::figure::{SMALL, small};
-use super::font::room;
+use super::font::{room, shortened};
 use super::{heat, lines};
 use crate::render::number::grouped;
 
@@ -46,7 +46,7 @@ fn ramp((left, top): Point, most: String, shapes: &mut Vec<Shape>) {
 fn entries(series: &[Series], (left, top): Point, right: f64, shapes: &mut Vec<Shape>) -> f64 {
     let (mut x, mut y) = (left, top);
     for one in series {
-        let name = shortened(&one.name, right - left - SAMPLE - GAP);
+        let name = shortened(&one.name, SMALL, right - left - SAMPLE - GAP);
         let width = SAMPLE + GAP + room(&name, SMALL);
         if x > left && x + width > right {
             (x, y) = (left, y + ROW);
@@ -70,35 +70,4 @@ fn entries(series: &[Series], (left, top): Point, right: f64, shapes: &mut Vec<S
         x += width + BETWEEN;
     }
     y + ROW
-}
-
-/// A name that fits, with its end left out where it does not.
-fn shortened(name: &str, fits: f64) -> String {
-    if room(name, SMALL) <= fits {
-        return name.to_owned();
-    }
-    let mut kept: Vec<char> = name.chars().collect();
-    while kept.pop().is_some() {
-        let text = kept.iter().chain(['…'].iter()).collect::<String>();
-        if room(&text, SMALL) <= fits {
-            return text;
-        }
-    }
-    "…".to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_names_are_cut() {
-        assert_eq!(shortened("short", 100.0), "short");
-        let cut = shortened(&"long".repeat(50), 100.0);
-        assert!(
-            cut.ends_with('…') && room(&cut, SMALL) <= 100.0 && room(&cut, SMALL) > 80.0,
-            "{cut}"
-        );
-        assert_eq!(shortened("nothing fits", 0.0), "…");
-    }
 }
