@@ -24,10 +24,8 @@ def test_a_directory_that_can_not_be_written(run, tmp_path):
 
 @pytest.mark.parametrize("fault", ["source_panic", "push_panic", "exporter_panic", "exporter_stall"])
 def test_a_defect_of_the_recorder(run, runs, fault):
-    started = time.monotonic()
     script = run(GENERATE, KVLENS_OUT=str(runs), KVLENS_INJECT_FAULT=fault, KVLENS_INTERVAL="0.1")
     assert script.answer["tokens"] == 240
-    assert time.monotonic() - started < 200
     word = {"exporter_stall": "no progress", "push_panic": "panic"}.get(fault, "injected")
     assert word in script.err, script.err[-2000:]
     if fault != "push_panic":
