@@ -3,7 +3,7 @@
 //! Three shapes: inter-token latencies (narrow), times to first token, and a wide one from 1 us to 100 s.
 
 use crate::{Op, Row, Values};
-use kvlens_core::histogram::SparseHistogram;
+use kvlens_core::histogram::{Config, DenseHistogram, SparseHistogram};
 use kvlens_core::recorder::Recorder;
 use kvlens_core::{SourceInfo, catalog};
 use std::hint::black_box;
@@ -76,6 +76,16 @@ fn ours(rows: &mut Vec<Row>, shape: &str, values: &Values, others: &Values) {
                 out.quantiles(&QUANTILES, &mut answers);
                 black_box(answers);
             })
+        },
+    ));
+    let (first, second) = (snapshot.clone(), other.clone());
+    rows.push(Row::new(
+        format!("kvlens merge into a dense sum, {shape}"),
+        TIMES,
+        move || {
+            let (mut sum, other) = (DenseHistogram::new(Config::DEFAULT), second.clone());
+            sum.merge(&first).expect("one layout");
+            timed(move || sum.merge(black_box(&other)).expect("one layout"))
         },
     ));
     rows.push(Row::new(format!("kvlens merge, {shape}"), TIMES, move || {

@@ -1,7 +1,7 @@
 //! What a source's samples add up to since the start of the run.
 
 use super::report::SourceSummary;
-use crate::histogram::{Config, SparseHistogram};
+use crate::histogram::DenseHistogram;
 use crate::record::{Sample, Value};
 use crate::run::RunSchema;
 use std::sync::Arc;
@@ -15,18 +15,7 @@ pub(super) struct Totals {
     /// Its histograms are missing where `dense` has them.
     sample: Sample,
     /// As long as the sample's values.
-    dense: Vec<Option<Dense>>,
-}
-
-/// A histogram with a place for every bucket: an interval has few values, and adding each to its place costs less than
-/// finding it among those of the whole run.
-#[derive(Debug)]
-struct Dense {
-    config: Config,
-    counts: Box<[u64]>,
-    sum: u64,
-    min: u64,
-    max: u64,
+    dense: Vec<Option<DenseHistogram>>,
 }
 
 impl Totals {
@@ -52,14 +41,13 @@ impl Totals {
         for ((slot, dense), later) in slots.zip(&later.values) {
             match later {
                 Value::Histogram(later) if later.config().buckets() <= DENSE_BUCKETS => {
-                    let config = later.config();
-                    match dense {
-                        Some(dense) if dense.config == config => dense.add(later),
+                    let merged = dense.as_mut().is_some_and(|dense| dense.merge(later).is_ok());
+                    if !merged {
                         // As everywhere, one of another layout replaces what was.
-                        _ => {
-                            *slot = Value::Missing;
-                            dense.insert(Dense::new(config)).add(later);
-                        }
+                        *slot = Value::Missing;
+                        let mut fresh = DenseHistogram::new(later.config());
+                        let _same_layout = fresh.merge(later);
+                        *dense = Some(fresh);
                     }
                 }
                 Value::Missing => {}
@@ -76,46 +64,17 @@ impl Totals {
         let mut sample = self.sample.clone();
         for (slot, dense) in sample.values.iter_mut().zip(&self.dense) {
             if let Some(dense) = dense {
-                *slot = Value::Histogram(dense.sparse());
+                *slot = Value::Histogram(dense.to_sparse());
             }
         }
         SourceSummary::new(schema, sample)
     }
 }
 
-impl Dense {
-    fn new(config: Config) -> Self {
-        Self {
-            config,
-            counts: vec![0; config.buckets()].into(),
-            sum: 0,
-            min: u64::MAX,
-            max: 0,
-        }
-    }
-
-    fn add(&mut self, later: &SparseHistogram) {
-        for (index, count) in later.buckets() {
-            if let Some(sum) = self.counts.get_mut(index as usize) {
-                *sum = sum.saturating_add(count);
-            }
-        }
-        self.sum = self.sum.saturating_add(later.sum());
-        self.min = self.min.min(later.min().unwrap_or(u64::MAX));
-        self.max = self.max.max(later.max().unwrap_or(0));
-    }
-
-    fn sparse(&self) -> SparseHistogram {
-        let buckets = (0..)
-            .zip(self.counts.iter().copied())
-            .filter(|(_, count)| *count > 0);
-        SparseHistogram::from_parts(self.config, self.sum, self.min, self.max, buckets)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::histogram::{Config, SparseHistogram};
     use crate::run::{RunInfo, RunSchema};
 
     fn histogram(values: &[u64], config: Config) -> Value {

@@ -2,6 +2,8 @@
 
 mod merge;
 
+pub(super) use merge::add;
+
 use super::config::Config;
 use super::quantile::{Quantile, rank};
 
@@ -97,6 +99,11 @@ impl SparseHistogram {
             self.count = self.count.saturating_add(count);
         }
         self.close(sum, min, max);
+    }
+
+    /// The indices of the buckets, ascending, and their counts.
+    pub(super) fn parts(&self) -> (&[u32], &[u64]) {
+        (&self.indices, &self.counts)
     }
 
     /// Empties it for another layout, keeping its memory; then come [`append_dense`](Self::append_dense) and
@@ -254,15 +261,17 @@ impl SparseHistogram {
     fn seek(&self, rank: u64, mut at: usize, mut seen: u64) -> (usize, u64) {
         /// Buckets added up at once, which a processor does several at a time.
         const STRIDE: usize = 16;
-        while let Some(ahead) = self.counts.get(at..at + STRIDE) {
-            let sum: u64 = ahead.iter().sum();
+        // Counts that a file tells may be anything; while their sum is not at its end, none of its parts overflows.
+        let exact = self.count < u64::MAX;
+        while let Some(ahead) = self.counts.get(at..at + STRIDE).filter(|_| exact) {
+            let sum = ahead.iter().fold(0, |sum: u64, count| sum.wrapping_add(*count));
             if seen + sum > rank {
                 break;
             }
             (at, seen) = (at + STRIDE, seen + sum);
         }
-        while at + 1 < self.counts.len() && seen + self.counts[at] <= rank {
-            (at, seen) = (at + 1, seen + self.counts[at]);
+        while at + 1 < self.counts.len() && add(seen, self.counts[at]) <= rank {
+            (at, seen) = (at + 1, add(seen, self.counts[at]));
         }
         (at.min(self.counts.len() - 1), seen)
     }

@@ -139,7 +139,7 @@ fn last_run<'a>(indices: &'a [u32], counts: &'a [u64]) -> Option<Run<'a>> {
 
 /// Adds, saturating, in a form that a compiler turns into vector instructions (it does not with `saturating_add`).
 #[inline]
-fn add(left: u64, right: u64) -> u64 {
+pub(in crate::histogram) fn add(left: u64, right: u64) -> u64 {
     let sum = left.wrapping_add(right);
     let carry = ((left & right) | ((left | right) & !sum)) >> 63;
     sum | 0_u64.wrapping_sub(carry)
