@@ -1,11 +1,10 @@
-"""Times `summary` beside DuckDB and Polars on the same files, with the same threads, for the same figures.
+"""Times `kvlens summary` beside DuckDB and Polars on the same files, with the same threads, for the same figures.
 
-    cargo build --release -p kvlens-analysis --examples
-    target/release/examples/write_benchmark_run build/bench-run
-    python analysis/bench/summary.py build/bench-run/run_id=benchmark --binary target/release/examples/summary
+    cargo build --release && cargo run --release -p kvlens-analysis --example write_benchmark_run build/bench-run
+    python analysis/bench/summary.py build/bench-run/run_id=benchmark --kvlens target/release/kvlens
 
-Needs duckdb and polars (`pip install duckdb polars`). Each engine runs in a process of its own; times are of the query
-alone, with the page cache warm. Rounds alternate, so that another job on the machine meets every engine; where one takes
+Needs duckdb and polars (`pip install duckdb polars`). Each engine runs in a process of its own, with the page cache warm;
+times of the other two are of the query alone, ours are of the whole command. Rounds alternate, so that another job on the machine meets every engine; where one takes
 the cores away, CPU time still tells. The last two columns are our time over theirs.
 
 The figures: per table the totals of every count; extremes and time-weighted means of seven gauges; p50, p90, p99,
@@ -16,6 +15,7 @@ to the next step, and bins nothing.
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -114,17 +114,22 @@ def child(engine, run, threads):
     print(json.dumps({"seconds": seconds, "cpu": busy, "peak_mb": peak, "figures": figures}))
 
 
-def ours(binary, run, threads):
-    command = ["/usr/bin/time", "-f", "%M %U %S", binary, run, "--threads", str(threads), "--repeat", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    peak, user, system = done.stderr.split()[-3:]
-    return {"seconds": float(done.stdout.split()[0]), "cpu": float(user) + float(system), "peak_mb": int(peak) / 1024}
+def ours(kvlens, run, threads):
+    begin = time.perf_counter()
+    with subprocess.Popen([kvlens, "summary", run, "--threads", str(threads)], stdout=subprocess.PIPE) as process:
+        process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"kvlens exited with {process.returncode}")
+    seconds = time.perf_counter() - begin
+    return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss / 1024}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
-    parser.add_argument("--binary", default="target/release/examples/summary")
+    parser.add_argument("--kvlens", default="target/release/kvlens")
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -135,7 +140,7 @@ def main():
     for threads in args.threads:
         taken = {}
         for _ in range(args.rounds):
-            taken.setdefault("kvlens", []).append(ours(args.binary, args.run, threads))
+            taken.setdefault("kvlens", []).append(ours(args.kvlens, args.run, threads))
             for engine in ["duckdb", "duckdb-cheap", "polars"]:
                 command = [sys.executable, __file__, args.run, "--child", engine, "--threads", str(threads)]
                 env = {**__import__("os").environ, "POLARS_MAX_THREADS": str(threads)}
