@@ -69,9 +69,20 @@ impl Drop for Open {
 
 fn open(out: &Path, more: &str) -> (KvlensResult, *mut KvlensCollector, String) {
     let out = out.to_str().unwrap();
-    // Miri does not know the system call that locks a table's file.
-    let formats = if cfg!(miri) { r#","formats":[]"# } else { "" };
-    let config = format!(r#"{{"out":{out:?},"run_id":"test","print_problems":false{formats}{more}}}"#);
+    // Miri does not know the system call that locks a table's file, and takes long to make room for thousands of rows.
+    let formats = if cfg!(miri) {
+        r#","formats":[],"queues":{"steps":16,"requests":16,"blocks":16}"#
+    } else {
+        ""
+    };
+    // A sample takes it seconds: one at the start and one at the end will do.
+    let interval = if cfg!(miri) && !more.contains("interval_ms") {
+        r#","interval_ms":600000"#
+    } else {
+        ""
+    };
+    let config =
+        format!(r#"{{"out":{out:?},"run_id":"test","print_problems":false{formats}{interval}{more}}}"#);
     let (bytes, length) = (config.as_ptr().cast(), config.len() as u64);
     let mut collector = ptr::null_mut();
     let mut message = [0_u8; 512];
