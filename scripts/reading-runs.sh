@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Executes the snippets of docs/reading-runs.md: reading-runs.sh [ENGINE…] (duckdb, polars, pandas, spark, kvlens).
 # KVLENS names the command; without it a debug build is made. Makes its own Python environment and runs under build/.
 # Spark needs Java 17; where there is none and none can be installed, it is left out, and said so.
@@ -16,7 +16,8 @@ if [ -z "$engines" ]; then
     if command -v java >/dev/null; then engines="$engines spark"; else echo "skipped spark: no Java"; fi
 fi
 if [ -z "${KVLENS:-}" ]; then
-    cargo build --locked -q -p kvlens-sql -p kvlens --features kvlens-sql/cluster,kvlens/cluster
+    . scripts/engines.sh
+    cargo build -q "${engines[@]}" --bin kvlens
     KVLENS=target/debug/kvlens
 fi
 rm -rf build/snippet-runs

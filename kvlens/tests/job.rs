@@ -192,7 +192,7 @@ fn a_directory_of_one_job_is_that_job_and_missing_ranks_are_told() {
     let text = kvlens(&["summary", out]).output().unwrap();
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(
-        text.contains("2 of 3 processes are here, ranks 1 are missing"),
+        text.contains("2 of 3 processes are here, rank 1 is missing"),
         "{text}"
     );
     assert!(text.contains("rank2/engine-0"), "{text}");

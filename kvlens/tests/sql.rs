@@ -117,3 +117,39 @@ fn mistakes_are_told_with_the_mend() {
     let error = refused(&kvlens(&["sql", "/nowhere", "select 1"], ""), 1);
     assert!(error.contains("no run under `/nowhere`"), "{error}");
 }
+
+#[test]
+fn the_processes_of_a_job_are_runs_of_one_job() {
+    let out = tempfile::tempdir().unwrap();
+    let runs = out.path().to_str().unwrap();
+    for (rank, job, requests) in [("0", "night", "2"), ("1", "night", "3"), ("0", "day", "4")] {
+        let args = ["run", "--out", runs, "--job", job, "--limit", requests, "--quiet"];
+        let done = Command::new(env!("CARGO_BIN_EXE_kvlens"))
+            .args(args)
+            .env("KVLENS_RANK", rank)
+            .env("KVLENS_WORLD_SIZE", "2")
+            .output()
+            .unwrap();
+        stdout(&done);
+    }
+    let by_rank = "select job, rank, world_size, count(*) as n from requests join runs using (run_id)
+        group by job, rank, world_size order by job, rank";
+    assert_eq!(
+        stdout(&kvlens(&["sql", runs, "--csv", by_rank], "")),
+        "job,rank,world_size,n\nday,0,2,4\nnight,0,2,2\nnight,1,2,3\n"
+    );
+    let night = format!("{runs}/job=night");
+    assert_eq!(
+        stdout(&kvlens(
+            &["sql", &night, "--csv", "select count(*) as n from requests"],
+            ""
+        )),
+        "n\n5\n"
+    );
+    // A timestamp is a monotonic reading and the run's offset; the clock was not set by a second in between.
+    let placed = "select count(*) as n from runs
+        where clock_offset_ns > 1e18 and clock_uncertainty_ns < 1e9 and abs(clock_drift_ns) < 1e9";
+    assert_eq!(stdout(&kvlens(&["sql", runs, "--csv", placed], "")), "n\n3\n");
+    let error = refused(&kvlens(&["sql", &format!("{runs}/job=noon"), "select 1"], ""), 1);
+    assert!(error.contains("noon") && error.contains("night"), "{error}");
+}

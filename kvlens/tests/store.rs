@@ -260,3 +260,91 @@ fn eight_ranks_of_a_job_go_to_one_store_and_read_as_one() {
         (&8.into(), &8.into())
     );
 }
+
+/// Two runs, in the store and on disk.
+#[cfg(feature = "sql")]
+fn twice(server: &Server, home: &Path, disk: &str) {
+    for (run_id, conversations) in [("a", "20"), ("b", "40")] {
+        for out in [URL, disk] {
+            let job = ["--job", "both", "--conversations", conversations];
+            let args = [&SIM[..], &job, &["--json", "--run-id", run_id, "--out", out]].concat();
+            json(kvlens(server, home, &args));
+        }
+    }
+}
+
+#[cfg(feature = "sql")]
+const QUESTIONS: [&str; 4] = [
+    "select run_id, count(*) as n, min(request_id) as least, sum(generation_tokens) as tokens from requests
+     group by run_id order by run_id",
+    "select source, hist_count(m) as n, hist_quantile(m, 0.99) as p99
+     from (select source, hist_merge(time_to_first_token_ns) as m from samples group by source) order by source",
+    "select count(*) as n from steps where run_id = 'b' and step > 10",
+    "select run_id, job, rank, clean_stop, rows from runs order by run_id",
+];
+
+#[cfg(feature = "sql")]
+#[test]
+fn runs_in_a_store_are_queried_where_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("server"));
+    let (home, disk) = (dir.path().join("home"), dir.path().join("disk"));
+    let disk = disk.to_str().unwrap();
+    twice(&server, &home, disk);
+    let ask = |runs: &str, query: &str| json(kvlens(&server, &home, &["sql", runs, "--json", "-c", query]));
+    for question in QUESTIONS {
+        let expected = ask(disk, question);
+        assert!(expected[0].is_object(), "{question}");
+        assert_eq!(ask(URL, question), expected, "{question}");
+        assert_eq!(ask(&format!("{URL}/job=both"), question), expected, "{question}");
+    }
+    let places = ask(&format!("{URL}/run_id=b"), "select path from runs");
+    assert_eq!(places, serde_json::json!([{"path": format!("{URL}/run_id=b")}]));
+    assert_eq!(files(&home.join("kvlens/runs")), [""; 0], "nothing was fetched");
+
+    let refused = kvlens(&server, &home, &["sql", &format!("{URL}/job=none"), "select 1"])
+        .output()
+        .unwrap();
+    assert!(said(&refused).contains("is of job `none`"), "{}", said(&refused));
+    let refused = kvlens(&server, &home, &["sql", "s3://runs/nothing", "select 1"])
+        .output()
+        .unwrap();
+    assert!(
+        said(&refused).contains("no complete run below `s3://runs/nothing`"),
+        "{}",
+        said(&refused)
+    );
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn executors_read_from_the_store_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("server"));
+    let (home, disk) = (dir.path().join("home"), dir.path().join("disk"));
+    let disk = disk.to_str().unwrap();
+    twice(&server, &home, disk);
+    let scheduler = format!("127.0.0.1:{}", server::free_port());
+    let start = |args: &[&str]| {
+        let mut command = kvlens(&server, &home, &[&["cluster"][..], args].concat());
+        Killed(command.stdout(Stdio::null()).spawn().unwrap())
+    };
+    let _scheduler = start(&["scheduler", "--listen", &scheduler, "--host", "127.0.0.1"]);
+    server::wait_for(&scheduler);
+    let executor = format!("127.0.0.1:{}", server::free_port());
+    let _executor = start(&[
+        "executor",
+        "--scheduler",
+        &scheduler,
+        "--listen",
+        &executor,
+        "--host",
+        "127.0.0.1",
+    ]);
+    server::wait_for(&executor);
+    for question in QUESTIONS {
+        let expected = json(kvlens(&server, &home, &["sql", disk, "--json", "-c", question]));
+        let args = ["sql", "--cluster", &scheduler, URL, "--json", "-c", question];
+        assert_eq!(json(kvlens(&server, &home, &args)), expected, "{question}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The functions of the histogram column in a program that has a DataFusion session of its own: `embed FILES QUERY`.
 //!
 //! ```text
-//! cargo run -p kvlens-sql --features engine --example embed -- runs/ \
+//! cargo run -p kvlens-sql --features engine --example embed -- runs/run_id=x/samples/ \
 //!     "select hist_quantile(hist_merge(time_to_first_token_ns), 0.99) from mine"
 //! ```
 
@@ -19,6 +19,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (Some(files), Some(query)) = (args.next(), args.next()) else {
         return Err("usage: embed FILES QUERY".into());
     };
+    session(&files).await?.sql(&query).await?.show().await?;
+    Ok(())
+}
+
+/// A session with the functions, and a table of its own.
+pub(crate) async fn session(files: &str) -> Result<SessionContext, Box<dyn Error>> {
     let session = SessionContext::new();
     kvlens_sql::register(&session);
     // The files in any way that DataFusion reads them; here as one plain table.
@@ -29,6 +35,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .infer_schema(&session.state())
         .await?;
     session.register_table("mine", Arc::new(ListingTable::try_new(config)?))?;
-    session.sql(&query).await?.show().await?;
-    Ok(())
+    Ok(session)
 }

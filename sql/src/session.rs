@@ -48,11 +48,19 @@ impl SessionOptions {
 /// # Errors
 /// [`SqlError::Engine`](crate::SqlError::Engine) when no directory for spilled rows can be made.
 pub fn session(options: &SessionOptions) -> Result<SessionContext> {
-    let mut runtime = RuntimeEnvBuilder::new();
+    let mut runtime = runtime();
     if let Some(bytes) = options.memory {
         runtime = runtime.with_memory_limit(bytes, 1.0);
     }
     let session = SessionContext::new_with_config_rt(options.config(), Arc::new(runtime.build()?));
     register(&session);
     Ok(session)
+}
+
+/// A runtime that opens stores as queries name them, where this is built for stores.
+pub(crate) fn runtime() -> RuntimeEnvBuilder {
+    let runtime = RuntimeEnvBuilder::new();
+    #[cfg(feature = "store")]
+    let runtime = runtime.with_object_store_registry(Arc::new(crate::tables::OpensStores::default()));
+    runtime
 }

@@ -8,6 +8,9 @@
 
 #[path = "suite/ask.rs"]
 mod ask;
+#[path = "../examples/embed.rs"]
+#[expect(dead_code, reason = "its `main` is for the command line")]
+mod embed;
 #[path = "suite/functions.rs"]
 mod functions;
 #[path = "suite/made.rs"]

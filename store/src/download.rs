@@ -5,12 +5,10 @@
 
 use crate::error::{Result, StoreError};
 use crate::open::{Store, StoreOptions, open};
-use crate::session::OPEN;
+use crate::remote::Complete;
 use crate::spool;
 use crate::uploader::{on_a_thread, runtime};
 use futures_util::TryStreamExt;
-use kvlens_schema::layout::MANIFEST;
-use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -127,41 +125,9 @@ impl Downloaded {
     }
 }
 
-/// The files of every complete run below the URL.
+/// The files of every complete run below the URL, each with its place on disk.
 async fn list(store: &Store, into: &Path) -> Result<Vec<Wanted>> {
     let prefix = store.path("");
-    let listed: Vec<ObjectMeta> = store
-        .client()
-        .list(Some(&prefix))
-        .try_collect()
-        .await
-        .map_err(|error| StoreError::store("list", store.url().to_owned(), error))?;
-    let named = |name: &str| -> BTreeSet<String> {
-        let found = listed
-            .iter()
-            .filter(|object| object.location.filename() == Some(name));
-        found.map(|object| directory(&object.location)).collect()
-    };
-    let runs = named(MANIFEST);
-    if runs.is_empty() {
-        return Err(StoreError::NoRuns {
-            url: store.url().to_owned(),
-            under_way: named(OPEN).len(),
-        });
-    }
-    let of_a_run = |location: &ObjectPath| {
-        let directory = directory(location);
-        let run = directory.rsplit_once('/').map_or("", |(run, _)| run);
-        runs.contains(&directory) || runs.contains(run)
-    };
-    let hidden = |location: &ObjectPath| {
-        location
-            .filename()
-            .is_none_or(|name| name.starts_with(['_', '.']))
-    };
-    let wanted = listed
-        .into_iter()
-        .filter(|object| of_a_run(&object.location) && !hidden(&object.location));
     let place = |object: ObjectMeta| {
         let below: PathBuf = object
             .location
@@ -171,15 +137,8 @@ async fn list(store: &Store, into: &Path) -> Result<Vec<Wanted>> {
         let file = into.join(&below);
         plain(&below).then_some(Wanted { object, file })
     };
-    Ok(wanted.filter_map(place).collect())
-}
-
-/// The path of an object without its last piece.
-fn directory(location: &ObjectPath) -> String {
-    location
-        .as_ref()
-        .rsplit_once('/')
-        .map_or(String::new(), |(directory, _)| directory.to_owned())
+    let complete = Complete::list(store).await?;
+    Ok(complete.files.into_iter().filter_map(place).collect())
 }
 
 fn is_current(wanted: &Wanted) -> bool {

@@ -16,6 +16,7 @@
 //! | [`report`] | what an upload came to |
 //! | [`spool`] | where runs wait, and what is sealed |
 //! | [`download()`] | runs from a store into a local directory |
+//! | [`remote`] | runs looked at where they are, for a query engine that reads their files itself |
 //!
 //! ```
 //! use kvlens_store::{StoreOptions, UploadOptions, Uploader, open};
@@ -40,6 +41,7 @@ pub mod error;
 mod journal;
 pub mod open;
 pub mod options;
+pub mod remote;
 pub mod report;
 mod session;
 pub mod spool;
@@ -50,5 +52,9 @@ pub use download::download;
 pub use error::{Result, StoreError};
 pub use open::{Store, StoreOptions, open};
 pub use options::UploadOptions;
+pub use remote::{RemoteRun, RemoteRuns, runs};
 pub use report::UploadReport;
 pub use uploader::{Uploader, upload};
+
+/// The client, in the version that this crate is built with.
+pub use object_store;

@@ -201,6 +201,18 @@ impl Store {
         }
     }
 
+    /// The place of a path of the client, in the same bucket.
+    pub(crate) fn at(&self, path: &str) -> Self {
+        let mut url = self.url.clone();
+        url.set_path(path);
+        Self {
+            client: self.client.clone(),
+            // It comes from the client, so that it is parsed already.
+            prefix: Path::parse(path).unwrap_or_else(|_| Path::from(path)),
+            url,
+        }
+    }
+
     /// The URL of a path of the client.
     pub fn url_of_path(&self, path: &Path) -> String {
         format!("{}/{path}", &self.url[..Position::BeforePath])

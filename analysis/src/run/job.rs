@@ -45,10 +45,10 @@ impl JobFacts {
         let mut notes = Vec::new();
         if let Some(world_size) = self.world_size.filter(|size| *size as usize > self.processes) {
             let missing: Vec<_> = self.missing_ranks.iter().map(u32::to_string).collect();
-            let which = if missing.is_empty() {
-                String::new()
-            } else {
-                format!(", ranks {} are missing", missing.join(", "))
+            let which = match missing.as_slice() {
+                [] => String::new(),
+                [one] => format!(", rank {one} is missing"),
+                several => format!(", ranks {} are missing", several.join(", ")),
             };
             notes.push(format!(
                 "{} of {world_size} processes are here{which}",

@@ -11,7 +11,7 @@ use kvlens_core::Table;
 use kvlens_core::run::{RunInfo, RunSchema, SourceInfo};
 use kvlens_schema::RunManifest;
 use kvlens_schema::layout::MANIFEST;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -124,6 +124,19 @@ impl Run {
         })
     }
 
+    /// A run of which the manifest alone is here: its files are elsewhere, in a store that a query engine reads itself.
+    /// It has no part, and says that it is Parquet.
+    pub fn from_manifest(place: impl Into<PathBuf>, manifest: RunManifest) -> Self {
+        Self {
+            dir: place.into(),
+            format: Some(Format::Parquet),
+            parts: BTreeMap::new(),
+            job: job::of_members(&manifest),
+            manifest,
+            members: Vec::new(),
+        }
+    }
+
     /// Opens a run that may still be written and asks it something, again from the start where the writer replaced a
     /// file meanwhile.
     ///
@@ -232,14 +245,23 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Opens every run under a directory, whatever partitions lie between, or of every path that a pattern matches.
+    /// Opens every run under a directory, whatever partitions lie between, or of every path that a pattern matches;
+    /// of `DIRECTORY/job=ID` the runs of that job.
     ///
     /// A run that can't be opened is named by [`refused`](Self::refused) and does not keep the others away.
     ///
     /// # Errors
-    /// [`AnalysisError::Pattern`] for a bad pattern, [`AnalysisError::NoRuns`] if nothing is found.
+    /// [`AnalysisError::Pattern`] for a bad pattern, [`AnalysisError::NoRuns`] if nothing is found,
+    /// [`AnalysisError::UnknownJob`] if no run is of the job.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        match selection(path).filter(|_| !path.exists()) {
+            Some((parent, job)) => Self::open(parent)?.of_job(parent, job),
+            None => Self::open_all(path),
+        }
+    }
+
+    fn open_all(path: &Path) -> Result<Self> {
         let mut dirs = Vec::new();
         for start in starts(path)? {
             dirs.extend(find(&start)?);
@@ -259,6 +281,22 @@ impl Runs {
             });
         }
         Ok(out)
+    }
+
+    /// Leaves the runs of one job; strangers are none of its, whatever is wrong with them.
+    fn of_job(mut self, path: &Path, wanted: &str) -> Result<Self> {
+        let job = |run: &Run| run.manifest.job.as_ref().map(|job| job.id.clone());
+        let known: BTreeSet<String> = self.runs.iter().filter_map(job).collect();
+        if !known.contains(wanted) {
+            return Err(AnalysisError::UnknownJob {
+                job: wanted.to_owned(),
+                path: path.to_path_buf(),
+                known: known.into_iter().collect(),
+            });
+        }
+        self.runs.retain(|run| job(run).as_deref() == Some(wanted));
+        self.refused.clear();
+        Ok(self)
     }
 
     /// The runs, by path.

@@ -329,19 +329,27 @@ impl RunManifest {
             },
             _ => SchemaError::io("read", &path, error),
         })?;
+        Self::parse(&path, &text)
+    }
+
+    /// Understands the text of a manifest; `path` is where it was found.
+    ///
+    /// # Errors
+    /// [`SchemaError::TooNew`] for one of a newer version, [`SchemaError::Manifest`] for one that can't be understood.
+    pub fn parse(path: &Path, text: &[u8]) -> Result<Self, SchemaError> {
         let parse = |source| SchemaError::Manifest {
-            path: path.clone(),
+            path: path.to_path_buf(),
             source,
         };
         // The version first: of a newer manifest nothing else may be as expected.
         let Version {
             schema_version: found,
-        } = serde_json::from_slice(&text).map_err(parse)?;
+        } = serde_json::from_slice(text).map_err(parse)?;
         if found > SCHEMA_VERSION {
-            let known = SCHEMA_VERSION;
+            let (path, known) = (path.to_path_buf(), SCHEMA_VERSION);
             return Err(SchemaError::TooNew { path, found, known });
         }
-        serde_json::from_slice(&text).map_err(parse)
+        serde_json::from_slice(text).map_err(parse)
     }
 
     /// Writes the manifest of a run directory; an old one is replaced at once or not at all.

@@ -1,6 +1,7 @@
 //! Schedulers and executors.
 
 use super::{codec, configured, with_functions};
+use ballista_core::RuntimeProducer;
 use ballista_core::error::BallistaError;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
@@ -31,7 +32,9 @@ pub async fn scheduler(listener: TcpListener, host: &str) -> Result<(), Ballista
         override_config_producer: Some(Arc::new(|| configured(SessionConfig::new()))),
         override_session_builder: Some(Arc::new(|config| {
             let state = ballista_core::utils::default_session_builder(configured(config))?;
-            Ok(with_functions(SessionStateBuilder::new_from_existing(state)).build())
+            let state = SessionStateBuilder::new_from_existing(state)
+                .with_runtime_env(Arc::new(crate::session::runtime().build()?));
+            Ok(with_functions(state).build())
         })),
         ..SchedulerConfig::default()
     };
@@ -92,6 +95,15 @@ pub async fn executor(options: ExecutorOptions) -> Result<(), BallistaError> {
         .map(|function| (function.name().to_owned(), function));
     registry.aggregate_functions.extend(named);
     let default = ExecutorProcessConfig::default();
+    let spilled = options.work_dir.clone();
+    let runtime: RuntimeProducer = Arc::new(move |_| {
+        let runtime = crate::session::runtime();
+        let runtime = match &spilled {
+            Some(dir) => runtime.with_temp_file_path(dir),
+            None => runtime,
+        };
+        Ok(Arc::new(runtime.build()?))
+    });
     let config = ExecutorProcessConfig {
         bind_host: options.bind.to_string(),
         external_host: options.host.or_else(|| Some(options.bind.to_string())),
@@ -101,6 +113,7 @@ pub async fn executor(options: ExecutorOptions) -> Result<(), BallistaError> {
         scheduler_port,
         vcores: options.tasks.unwrap_or(default.vcores),
         work_dir: options.work_dir.map(|dir| dir.display().to_string()),
+        override_runtime_producer: Some(runtime),
         override_function_registry: Some(Arc::new(registry)),
         override_config_producer: Some(Arc::new(|| configured(SessionConfig::new()))),
         override_logical_codec: Some(Arc::new(codec::RunLogicalCodec::default())),

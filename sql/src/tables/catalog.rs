@@ -1,5 +1,6 @@
 //! The runs of a session, and their tables by name.
 
+use super::found::Found;
 use super::provider::RunTable;
 use super::runs::{self, RUNS};
 use crate::error::{Result, SqlError};
@@ -8,8 +9,9 @@ use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result as EngineResult, plan_err};
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use kvlens_analysis::{AnalysisError, Run, Runs};
+use kvlens_analysis::{Run, Runs};
 use kvlens_core::Table;
+use kvlens_schema::layout::store_scheme;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,53 +30,100 @@ use std::sync::Arc;
 /// A run that is not finished is looked at anew by every query.
 #[derive(Debug, Clone, Default)]
 pub struct RunCatalog {
-    runs: Vec<Run>,
-    refused: Arc<Vec<(PathBuf, AnalysisError)>>,
+    runs: Vec<Found>,
+    refused: Arc<Vec<(PathBuf, SqlError)>>,
+    #[cfg(feature = "store")]
+    stores: super::remote::Stores,
 }
 
 impl RunCatalog {
-    /// Opens runs: directories of runs, directories with runs below them, patterns.
+    /// Opens runs: directories of runs, directories with runs below them, patterns, `DIRECTORY/job=ID` for the runs of a
+    /// job; with the feature `store` URLs of stores too, which are reached by what the environment says.
     ///
     /// # Errors
-    /// [`SqlError::Run`] where a path leads to no run, [`SqlError::Refused`] when none of the runs can be opened.
+    /// [`SqlError::Run`] where a path leads to no run, [`SqlError::Refused`] when none of the runs can be opened,
+    /// [`SqlError::NoStore`] for a URL without the feature.
     pub fn open(paths: &[impl AsRef<Path>]) -> Result<Self> {
-        let (mut opened, mut refused) = (Vec::<Run>::new(), Vec::new());
+        Self::default().with(paths)
+    }
+
+    /// Opens runs as [`open`](Self::open) does, and says how stores are reached.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(feature = "store")]
+    pub fn open_with(paths: &[impl AsRef<Path>], options: kvlens_store::StoreOptions) -> Result<Self> {
+        let stores = super::remote::Stores::new(options);
+        let empty = Self {
+            stores,
+            ..Self::default()
+        };
+        empty.with(paths)
+    }
+
+    fn with(mut self, paths: &[impl AsRef<Path>]) -> Result<Self> {
+        let mut refused = Vec::new();
         let mut seen = HashSet::new();
         for path in paths {
-            let mut found = Runs::open(path)?;
-            refused.append(&mut found.take_refused());
-            opened.extend(
-                found
-                    .into_iter()
-                    .filter(|run| seen.insert(run.dir().to_path_buf())),
-            );
+            let path = path.as_ref();
+            let opened = match store_scheme(path) {
+                Some(_) => self.below(path, &mut refused)?,
+                None => {
+                    let mut here = Runs::open(path)?;
+                    refused.extend(
+                        here.take_refused()
+                            .into_iter()
+                            .map(|(path, error)| (path, error.into())),
+                    );
+                    here.into_iter().map(Found::on_disk).collect()
+                }
+            };
+            let new = opened
+                .into_iter()
+                .filter(|found| seen.insert(found.run.dir().to_path_buf()));
+            self.runs.extend(new);
         }
-        if opened.is_empty() && !refused.is_empty() {
+        if self.runs.is_empty() && !refused.is_empty() {
             let count = refused.len();
             let (path, source) = refused.swap_remove(0);
             let source = Box::new(source);
             return Err(SqlError::Refused { count, path, source });
         }
-        Ok(Self {
-            runs: opened,
-            refused: Arc::new(refused),
+        self.refused = Arc::new(refused);
+        Ok(self)
+    }
+
+    #[cfg(feature = "store")]
+    fn below(&mut self, url: &Path, refused: &mut Vec<(PathBuf, SqlError)>) -> Result<Vec<Found>> {
+        self.stores.runs(&url.to_string_lossy(), refused)
+    }
+
+    #[cfg(not(feature = "store"))]
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        reason = "as with the feature"
+    )]
+    fn below(&mut self, url: &Path, _refused: &mut Vec<(PathBuf, SqlError)>) -> Result<Vec<Found>> {
+        Err(SqlError::NoStore {
+            path: url.to_path_buf(),
         })
     }
 
-    /// The runs.
-    pub fn runs(&self) -> &[Run] {
-        &self.runs
+    /// The runs. Of those in a store the directory is their URL, and they have no part that could be scanned.
+    pub fn runs(&self) -> impl ExactSizeIterator<Item = &Run> {
+        self.runs.iter().map(|found| &found.run)
     }
 
     /// Runs that were found and can't be opened, and why: their rows are in no table.
-    pub fn refused(&self) -> &[(PathBuf, AnalysisError)] {
+    pub fn refused(&self) -> &[(PathBuf, SqlError)] {
         &self.refused
     }
 
     /// Makes the tables known to a session, in its default schema, beside those that are there already.
     ///
     /// # Errors
-    /// [`SqlError::Engine`] when the session has no such catalog.
+    /// [`SqlError::Engine`] when the session has no such catalog; what a store says that the runs are in.
     pub fn register(self, session: &SessionContext) -> Result<()> {
         let options = session.state().config_options().catalog.clone();
         let catalog = session.catalog(&options.default_catalog).ok_or_else(|| {
@@ -83,6 +132,8 @@ impl RunCatalog {
                 "the session has no catalog `{name}` to put the tables in"
             ))
         })?;
+        #[cfg(feature = "store")]
+        self.stores.register(&session.runtime_env())?;
         let beside = catalog.schema(&options.default_schema);
         let tables = Tables {
             catalog: self,
@@ -94,15 +145,8 @@ impl RunCatalog {
     }
 
     /// The runs as they are now.
-    fn refreshed(&self) -> Vec<Run> {
-        let now = |run: &Run| {
-            if run.is_finished() {
-                return run.clone();
-            }
-            // A run that went away since is told of when its files are read.
-            Run::open(run.dir()).unwrap_or_else(|_| run.clone())
-        };
-        self.runs.iter().map(now).collect()
+    fn refreshed(&self) -> Vec<Found> {
+        self.runs.iter().map(Found::refreshed).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A table over the files of many runs.
 
 use super::footers::{self, Sealed, run_id_value};
+use super::found::Found;
 use super::loose::{self, LooseExec};
 use super::schema::{RUN_ID, Union, run_id_type};
 use arrow_array::RecordBatch;
@@ -9,7 +10,7 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{DFSchema, DataFusionError, Result, Statistics, project_schema};
+use datafusion::common::{DFSchema, Result, Statistics, project_schema};
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -17,7 +18,6 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::object_store::{ObjectMeta, path::Path as StorePath};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
@@ -42,15 +42,15 @@ pub(crate) struct RunTable {
 
 impl RunTable {
     /// Looks at the files of runs, newest first, so that its columns come first.
-    pub(crate) async fn new(table: Table, runs: &[Run], runtime: &RuntimeEnv) -> Result<Self> {
+    pub(crate) async fn new(table: Table, runs: &[Found], runtime: &RuntimeEnv) -> Result<Self> {
         let mut sealed = Vec::new();
-        for run in runs.iter().rev() {
-            sealed.extend(whole_parts(run, table)?);
+        for found in runs.iter().rev() {
+            sealed.extend(found.whole_parts(table)?);
         }
         let mut union = Union::default();
         footers::read(&mut sealed, &mut union, runtime).await?;
-        let loose: Vec<Run> = runs
-            .iter()
+        let runs = || runs.iter().map(|found| &found.run);
+        let loose: Vec<Run> = runs()
             .filter(|run| loose::has_loose(run, table))
             .cloned()
             .collect();
@@ -59,8 +59,7 @@ impl RunTable {
         }
         if sealed.is_empty() && loose.is_empty() {
             // Nothing recorded it: a table without rows, with the columns it would have.
-            runs.iter()
-                .try_for_each(|run| union.add(run.id(), &run.table_schema(table)))?;
+            runs().try_for_each(|run| union.add(run.id(), &run.table_schema(table)))?;
         }
         Ok(Self::from_parts(table, union.finish(), sealed, loose))
     }
@@ -225,29 +224,4 @@ fn rows(files: &[&Sealed]) -> Option<usize> {
 
 fn run_id_field() -> Field {
     Field::new(RUN_ID, run_id_type(), false)
-}
-
-/// The whole Parquet files of a run's table.
-fn whole_parts(run: &Run, table: Table) -> Result<Vec<Sealed>> {
-    let run_id: Arc<str> = run.id().into();
-    let parts = run.parts(table).iter().filter(|part| part.is_whole_parquet());
-    let sealed = parts.map(|part| {
-        let named = |error: std::io::Error| {
-            DataFusionError::IoError(error).context(format!("can't read `{}`", part.path.display()))
-        };
-        let known = std::fs::metadata(&part.path).map_err(named)?;
-        Ok(Sealed {
-            run_id: Arc::clone(&run_id),
-            store: ObjectStoreUrl::local_filesystem(),
-            meta: ObjectMeta {
-                location: StorePath::from_filesystem_path(&part.path)?,
-                last_modified: known.modified().map_err(named)?.into(),
-                size: known.len(),
-                e_tag: None,
-                version: None,
-            },
-            rows: None,
-        })
-    });
-    sealed.collect()
 }

@@ -37,8 +37,14 @@ async fn every_form_of_a_run_gives_the_same_answers() {
         std::fs::create_dir(&place).unwrap();
         place
     };
-    let parquet = facts(&made::parquet(&place("parquet"), "a", &made)).await;
+    let on_disk = made::parquet(&place("parquet"), "a", &made);
+    let parquet = facts(&on_disk).await;
     assert_eq!(parquet.first().unwrap().split(' ').nth(1), Some("400"));
+    #[cfg(feature = "store")]
+    assert_eq!(
+        facts(Path::new(&format!("file://{}", on_disk.display()))).await,
+        parquet
+    );
     assert_eq!(facts(&made::arrow(&place("arrow"), "a", &made)).await, parquet);
     assert_eq!(facts(&made::csv(&place("csv"), "a", &made)).await, parquet);
     let killed = made::killed(&place("killed"), "a", &made);
@@ -234,4 +240,30 @@ async fn a_damaged_part_is_named() {
     std::fs::write(dir.join("steps/part-00000.parquet"), "not Parquet").unwrap();
     let error = refused(&over(&[&dir]), "select count(*) from steps").await;
     assert!(error.contains("part-00000.parquet"), "{error}");
+}
+
+#[tokio::test]
+async fn the_functions_work_in_a_session_that_knows_nothing_of_runs() {
+    let out = tempfile::tempdir().unwrap();
+    let made = made(120, 4);
+    let run = made::parquet(out.path(), "a", &made);
+    let session = crate::embed::session(&format!("{}/samples/", run.display()))
+        .await
+        .unwrap();
+    let query = "select hist_count(hist_merge(time_to_first_token_ns)) from mine";
+    let counted: usize = made.latencies.iter().map(Vec::len).sum();
+    assert_eq!(ask(&session, query).await, [counted.to_string()]);
+}
+
+#[cfg(feature = "store")]
+#[test]
+fn rows_in_a_store_that_are_not_parquet_are_refused_with_the_mend() {
+    let out = tempfile::tempdir().unwrap();
+    made::csv(out.path(), "c", &made(10, 1));
+    let error = RunCatalog::open(&[format!("file://{}", out.path().display())]).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        cause.contains("run_id=c") && cause.contains("copy it to a disk"),
+        "{cause}"
+    );
 }

@@ -19,12 +19,9 @@ impl Server {
     /// Starts one whose objects are under `root`, with a bucket `runs`.
     pub(crate) fn start(root: &Path) -> Self {
         std::fs::create_dir_all(root.join("runs")).unwrap();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
         let mut server = Self {
             child: None,
-            port,
+            port: free_port(),
             root: root.to_path_buf(),
         };
         server.restart(SECRET);
@@ -43,14 +40,7 @@ impl Server {
             .spawn()
             .unwrap();
         self.child = Some(child);
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(
-                began.elapsed() < Duration::from_secs(20),
-                "the S3 server does not start"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_for(&format!("127.0.0.1:{}", self.port));
     }
 
     /// Ends it at once, as `kill -9` does.
@@ -93,6 +83,24 @@ fn walk(dir: &Path, prefix: &str, found: &mut Vec<String>) {
         } else if !name.starts_with('.') {
             found.push(format!("{prefix}{name}"));
         }
+    }
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
+}
+
+/// Waits until someone listens.
+pub(crate) fn wait_for(address: &str) {
+    let began = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "nobody listens at {address}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -24,7 +24,7 @@ impl Session {
     }
 
     /// Executes every statement of a text.
-    pub(super) async fn run_all(&mut self, text: &str) -> Result<Option<Written>, BoxError> {
+    pub(super) async fn run_all(&self, text: &str) -> Result<Option<Written>, BoxError> {
         let mut last = None;
         for statement in DFParser::parse_sql(text).map_err(told)? {
             last = Some(self.run(statement).await?);
@@ -32,7 +32,7 @@ impl Session {
         Ok(last)
     }
 
-    async fn run(&mut self, statement: Statement) -> Result<Written, BoxError> {
+    async fn run(&self, statement: Statement) -> Result<Written, BoxError> {
         let mut attempt = 1;
         let (first, rest) = loop {
             match self.begin(statement.clone()).await {

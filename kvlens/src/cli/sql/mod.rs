@@ -25,11 +25,11 @@ pub(super) fn run(args: &SqlArgs) -> Result<Outcome, CliError> {
     let destination = Destination::new(args.form(), args.output.clone(), args.rows)?;
     let runtime =
         tokio::runtime::Runtime::new().map_err(|error| CliError::failed("can't start threads", error))?;
-    runtime.block_on(async {
-        let mut session = Session::new(open(args, &paths).await?, destination);
+    let done = runtime.block_on(async {
+        let session = Session::new(open(args, &paths).await?, destination);
         let text = match (query, std::io::stdin().is_terminal()) {
             (Some(query), _) => query,
-            (None, true) => return shell::run(&mut session).await,
+            (None, true) => return shell::run(session).await,
             (None, false) => {
                 let mut text = String::new();
                 let read = std::io::stdin().read_to_string(&mut text);
@@ -42,7 +42,10 @@ pub(super) fn run(args: &SqlArgs) -> Result<Outcome, CliError> {
             .await
             .map_err(|error| CliError::failed("the query failed", error))?;
         Ok(Outcome::Well)
-    })
+    });
+    // A query that was interrupted may be in the middle of a batch: nobody waits for that.
+    runtime.shutdown_background();
+    done
 }
 
 async fn open(args: &SqlArgs, paths: &[&str]) -> Result<SessionContext, CliError> {

@@ -5,11 +5,14 @@ use super::super::error::CliError;
 use super::super::number::{duration, grouped};
 use super::execute::Session;
 use super::output::Written;
+use comfy_table::{ContentArrangement, Table, presets};
 use kvlens_core::BoxError;
+use kvlens_sql::datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Statements that the history keeps.
@@ -40,13 +43,17 @@ select r.request_id, r.e2e_latency_ns, r.queue_time_ns, runs.model from requests
 order by e2e_latency_ns desc nulls last limit 5;
 ";
 
+const TABLES: &str =
+    "select table_name from information_schema.tables where table_schema = 'public' order by 1;";
+
 const FUNCTIONS: &str = "\
-select distinct r.routine_name as function, r.description, r.syntax_example as syntax
+select distinct r.syntax_example, r.description
 from information_schema.routines r where r.routine_name like 'hist\\_%' order by 1;
 ";
 
 /// Reads statements from the terminal until it is told to stop.
-pub(super) async fn run(session: &mut Session) -> Result<Outcome, CliError> {
+pub(super) async fn run(session: Session) -> Result<Outcome, CliError> {
+    let session = Arc::new(session);
     let broken = |error: ReadlineError| CliError::failed("can't read from the terminal", error);
     let config = Config::builder()
         .max_history_size(HISTORY)
@@ -71,7 +78,7 @@ pub(super) async fn run(session: &mut Session) -> Result<Outcome, CliError> {
             Ok(line) => {
                 if statement.is_empty() && line.trim_start().starts_with('\\') {
                     let _ = editor.add_history_entry(line.trim());
-                    if !command(session, line.trim()).await {
+                    if !command(&session, line.trim()).await {
                         break;
                     }
                     continue;
@@ -82,7 +89,7 @@ pub(super) async fn run(session: &mut Session) -> Result<Outcome, CliError> {
                     statement.clear();
                 } else if statement.trim_end().ends_with(';') {
                     let _ = editor.add_history_entry(statement.trim());
-                    tell(session, &std::mem::take(&mut statement)).await;
+                    tell(&session, std::mem::take(&mut statement)).await;
                 }
             }
             Err(ReadlineError::Interrupted) => statement.clear(),
@@ -97,60 +104,94 @@ pub(super) async fn run(session: &mut Session) -> Result<Outcome, CliError> {
 }
 
 /// Obeys a backslash command; false to leave.
-async fn command(session: &mut Session, line: &str) -> bool {
+async fn command(session: &Arc<Session>, line: &str) -> bool {
     let mut words = line.split_whitespace();
     let name = words.next().unwrap_or("");
     match (name, words.next().map(|word| word.trim_end_matches(';'))) {
         ("\\q", _) => return false,
         ("\\?" | "\\h" | "\\help", _) => print!("{HELP}"),
         ("\\e", _) => print!("{EXAMPLES}"),
-        ("\\f", _) => tell(session, FUNCTIONS).await,
-        ("\\d", None) => {
-            tell(
-                session,
-                "select table_name from information_schema.tables where table_schema = 'public' order by 1;",
-            )
-            .await
-        }
-        ("\\d", Some(table)) => match columns(session, table).await {
-            Ok(text) => print!("{text}"),
-            Err(error) => complain(error.as_ref()),
-        },
+        ("\\f", _) => show(functions(session).await),
+        ("\\d", None) => tell(session, TABLES.to_owned()).await,
+        ("\\d", Some(table)) => show(columns(session, table).await),
         (other, _) => eprintln!("`{other}` is no command; \\? lists them"),
     }
     true
 }
 
+fn show(described: Result<String, BoxError>) {
+    match described {
+        Ok(text) => print!("{text}"),
+        Err(error) => complain(error.as_ref()),
+    }
+}
+
 /// Describes the columns of a table.
 async fn columns(session: &Session, table: &str) -> Result<String, BoxError> {
-    use comfy_table::{Table, presets};
     let provider = session
         .context
         .table_provider(table)
         .await
         .map_err(super::execute::told)?;
-    let mut out = Table::new();
-    out.load_style(presets::NOTHING);
-    out.set_header(["column", "type", "unit", "meaning"]);
+    let mut out = as_wide_as_the_terminal(&["column", "type", "unit", "meaning"]);
     for field in provider.schema().fields() {
         let about = |key: &str| field.metadata().get(key).cloned().unwrap_or_default();
-        let ty = field.data_type();
         let ty = if about("kvlens.kind") == "histogram" {
             "histogram".to_owned()
         } else {
-            ty.to_string()
+            field.data_type().to_string()
         };
         out.add_row([field.name(), &ty, &about("kvlens.unit"), &about("kvlens.help")]);
     }
     Ok(format!("{out}\n"))
 }
 
+/// Describes the functions of the histogram columns.
+async fn functions(session: &Session) -> Result<String, BoxError> {
+    let answer = session
+        .context
+        .sql(FUNCTIONS)
+        .await
+        .map_err(super::execute::told)?;
+    let mut out = as_wide_as_the_terminal(&["function", "meaning"]);
+    for batch in answer.collect().await.map_err(super::execute::told)? {
+        let options = FormatOptions::default();
+        let texts: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|array| ArrayFormatter::try_new(array, &options))
+            .collect::<Result<_, _>>()?;
+        for row in 0..batch.num_rows() {
+            out.add_row(texts.iter().map(|text| text.value(row).to_string()));
+        }
+    }
+    Ok(format!("{out}\n"))
+}
+
+/// A table whose texts are broken so that it fits the terminal.
+fn as_wide_as_the_terminal(header: &[&str]) -> Table {
+    let mut out = Table::new();
+    out.load_style(presets::NOTHING);
+    out.set_content_arrangement(ContentArrangement::Dynamic);
+    out.set_header(header);
+    out
+}
+
 /// Executes statements and says how it went; Ctrl-C stops them.
-async fn tell(session: &mut Session, text: &str) {
+async fn tell(session: &Arc<Session>, text: String) {
     let began = Instant::now();
+    let task = {
+        // A task of its own: a query that is in the middle of a batch would not let this one see Ctrl-C.
+        let session = Arc::clone(session);
+        tokio::spawn(async move { session.run_all(&text).await })
+    };
+    let stop = task.abort_handle();
     let result = tokio::select! {
-        result = session.run_all(text) => result,
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        result = task => result.unwrap_or_else(|error| Err(error.into())),
+        _ = tokio::signal::ctrl_c() => {
+            stop.abort();
+            Err("interrupted".into())
+        }
     };
     match result {
         Ok(written) => report(written, began.elapsed()),
