@@ -1,7 +1,7 @@
 //! The functions of the histogram column in a program that has a DataFusion session of its own: `embed FILES QUERY`.
 //!
 //! ```text
-//! cargo run -p kvlens-sql --features engine --example embed -- runs/run_id=x/samples/ \
+//! cargo run -p kvlens-sql --features engine --example embed-sql -- runs/run_id=x/samples/ \
 //!     "select hist_quantile(hist_merge(time_to_first_token_ns), 0.99) from mine"
 //! ```
 

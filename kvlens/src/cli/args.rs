@@ -383,9 +383,8 @@ pub(super) struct CompareArgs {
 /// Tables: samples, steps, requests, blocks, accesses and runs; a shell where no query is given.
 #[cfg(feature = "sql")]
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct SqlArgs {
-    /// Runs, directories of runs or patterns; then the query, which may also come from standard input.
+    /// Runs, directories of runs, patterns, DIR/job=ID, URLs of stores; then the query, which may also come from standard input.
     #[arg(required = true, value_name = "RUN… [QUERY]")]
     pub(super) runs: Vec<String>,
     /// The query, where the last argument should not be taken for it.

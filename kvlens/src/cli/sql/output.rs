@@ -68,8 +68,7 @@ impl Destination {
     pub(super) fn new(form: Option<Form>, file: Option<PathBuf>, rows: usize) -> Result<Self, CliError> {
         let by_name = file.as_deref().and_then(Form::of_file);
         let form = match (form, &file, by_name) {
-            (Some(form), ..) => form,
-            (None, Some(_), Some(form)) => form,
+            (Some(form), ..) | (None, Some(_), Some(form)) => form,
             (None, Some(path), None) => {
                 let error = "the name must end in .parquet, .arrow, .csv, .json, .md or .txt, or say --csv, --json, --markdown";
                 return Err(CliError::usage("output", path.display(), error));
@@ -132,7 +131,7 @@ type Out = Box<dyn Write + Send>;
 enum Writer {
     Grid(Grid, Out),
     Json(json::ArrayWriter<Out>),
-    Csv(csv::Writer<Out>),
+    Csv(Box<csv::Writer<Out>>),
     Parquet(Box<ArrowWriter<Out>>),
     Arrow(Box<ipc::writer::FileWriter<Out>>),
 }
@@ -152,7 +151,7 @@ impl Writer {
                     )
                     .into());
                 }
-                Self::Csv(csv::Writer::new(out))
+                Self::Csv(Box::new(csv::Writer::new(out)))
             }
             Form::Parquet => {
                 let properties =
