@@ -40,11 +40,17 @@ impl Scene {
         self.spool().join("run_id=x")
     }
 
+    /// Waits as long as it takes on a machine with other work.
     fn options(&self) -> UploadOptions {
         let notices = self.notices.clone();
         UploadOptions::default()
-            .with_patience(Duration::from_secs(3))
+            .with_patience(Duration::from_mins(2))
             .on_notice(move |text| notices.lock().unwrap().push(text.to_owned()))
+    }
+
+    /// For an end that can't come.
+    fn impatient(&self) -> UploadOptions {
+        self.options().with_patience(Duration::from_secs(3))
     }
 
     fn begin(&self, server: &Server, upload: UploadOptions) -> (Uploader, Written) {
@@ -137,7 +143,7 @@ fn a_server_that_is_killed_and_comes_back_loses_nothing() {
 fn a_server_that_stays_away_leaves_the_run_on_disk_and_a_later_upload_ends_it() {
     let scene = Scene::new();
     let mut server = scene.server();
-    let (uploader, mut written) = scene.begin(&server, scene.options());
+    let (uploader, mut written) = scene.begin(&server, scene.impatient());
     written.parts(10);
     until("the first part", || {
         !server.objects("of/today/run_id=x/steps").is_empty()
@@ -182,7 +188,7 @@ fn wrong_credentials_are_told_at_once_and_in_mid_run_the_data_stays() {
     );
     assert!(!scene.run().exists(), "nothing is left behind");
 
-    let (uploader, mut written) = scene.begin(&server, scene.options());
+    let (uploader, mut written) = scene.begin(&server, scene.impatient());
     written.parts(3);
     until("the first parts", || {
         server.objects("of/today/run_id=x/steps").len() == 3
@@ -245,7 +251,7 @@ fn a_server_without_space_leaves_the_data_on_disk() {
         return;
     };
     let server = scene.server();
-    let (uploader, mut written) = scene.begin(&server, scene.options());
+    let (uploader, mut written) = scene.begin(&server, scene.impatient());
     written.parts(600);
     let rows = written.finish();
     let report = uploader.finish();
