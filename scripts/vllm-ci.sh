@@ -14,6 +14,8 @@ wheel=$(scripts/vllm-wheel.sh)
 tests="$root/backend-vllm-ffi/python/tests"
 only=(-m "not slow")
 [ -z "${KVLENS_SLOW:-}" ] || only=()
+# Or every test would compile all that it imports, which takes longer than the test.
+unset PYTHONDONTWRITEBYTECODE
 export KVLENS_TEST_MODEL="$root/build/tiny" OMP_NUM_THREADS=1
 # The command that makes a killed run whole, if it was built.
 export KVLENS_COMMAND="${KVLENS_COMMAND:-$root/target/release/kvlens}"

