@@ -44,7 +44,7 @@ impl Scene {
     fn options(&self) -> UploadOptions {
         let notices = self.notices.clone();
         UploadOptions::default()
-            .with_patience(Duration::from_mins(2))
+            .with_patience(Duration::from_secs(120))
             .on_notice(move |text| notices.lock().unwrap().push(text.to_owned()))
     }
 
