@@ -318,6 +318,60 @@ fn a_lagging_exporter_gets_coarser_samples_with_the_same_totals() {
     );
 }
 
+/// Writes a batch whenever it is let, and says what it did.
+#[derive(Debug)]
+struct Behind {
+    let_go: Receiver<()>,
+    did: Sender<&'static str>,
+}
+
+impl Exporter for Behind {
+    fn name(&self) -> &'static str {
+        "behind"
+    }
+
+    fn begin(&mut self, _run: &RunSchema) -> Result<()> {
+        Ok(())
+    }
+
+    fn write(&mut self, _batch: &Batch) -> Result<()> {
+        let _ = self.let_go.recv();
+        let _ = self.did.send("write");
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let _ = self.did.send("flush");
+        Ok(())
+    }
+
+    fn finish(&mut self, _end: &RunEnd) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A queue that is always full has no room for a flush, and what is not flushed is lost with the process.
+#[test]
+fn an_exporter_that_is_always_behind_flushes_all_the_same() {
+    let (go, let_go) = channel();
+    let (did, done) = channel();
+    let mut collector = CollectorBuilder::new(RunInfo::new("t"))
+        .source(Told::new("engine-0", vec![]))
+        .exporter(Behind { let_go, did })
+        .row_policy(RowPolicy::DropNewest)
+        .flush_interval(Duration::ZERO)
+        .build()
+        .unwrap();
+    // Batches of samples until there is room for none: only then is a flush asked for.
+    (0..10_000).for_each(|_| collector.tick());
+    collector.poll();
+    go.send(()).unwrap();
+    let next = || done.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!([next(), next()], ["write", "flush"]);
+    drop(go);
+    collector.finish();
+}
+
 #[test]
 fn when_one_exporter_can_t_begin_those_before_it_end() {
     let memory = MemoryExporter::new();

@@ -8,7 +8,7 @@ use crate::record::{Batch, Sample, Table};
 use crate::run::RunEnd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -34,6 +34,8 @@ enum Message {
 struct Shared {
     /// Messages done with.
     progress: AtomicU64,
+    /// A flush is due that found no room in the queue.
+    flush_due: AtomicBool,
     /// Rows given to the exporter and not written, by table.
     lost: [AtomicU64; Table::ALL.len()],
 }
@@ -139,9 +141,12 @@ impl Outlet {
         }
     }
 
-    /// Asks for a flush; skipped when the queue is full, since the exporter is behind anyway.
+    /// Asks for a flush. When the queue is full, the exporter does it after the batch that it is at: one that is always
+    /// behind would otherwise never flush.
     pub(super) fn flush_soon(&mut self) {
-        let _ = self.try_send(Message::Flush(None));
+        if self.try_send(Message::Flush(None)).is_err() {
+            self.shared.flush_due.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Flushes and waits until it is done; `false` if the exporter stalls or is gone.
@@ -283,7 +288,12 @@ impl Worker {
     fn run(mut self, messages: &Receiver<Message>) {
         for message in messages {
             match message {
-                Message::Write(batch) => self.write(&batch),
+                Message::Write(batch) => {
+                    self.write(&batch);
+                    if self.shared.flush_due.swap(false, Ordering::Relaxed) {
+                        self.call(|exporter| exporter.flush());
+                    }
+                }
                 Message::Flush(done) => {
                     self.call(|exporter| exporter.flush());
                     if let Some(done) = done {
