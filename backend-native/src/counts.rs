@@ -18,6 +18,7 @@ pub(crate) struct StepCounts {
     pub(crate) cached_prompt_tokens: u32,
     pub(crate) queries: u32,
     pub(crate) hits: u32,
+    pub(crate) almost_hits: u32,
     pub(crate) queries_preempted: u32,
     pub(crate) hits_preempted: u32,
     pub(crate) copied: u32,

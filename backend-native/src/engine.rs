@@ -120,12 +120,12 @@ impl Engine {
         recording: Recording,
     ) -> Result<Self> {
         config.check(device.info())?;
-        let lives = recording.lives(&config);
+        let pool = recording.pool(&config);
         let access_sample_every = recording.access_sample_every(&config);
         let times_scheduling = recording.is_on() && !device.info().virtual_time;
         Ok(Self {
             recording: recording.begin(&config, device.info().steps_late),
-            scheduler: Scheduler::new(config, lives, access_sample_every),
+            scheduler: Scheduler::new(config, pool, access_sample_every),
             device,
             clock,
             times_scheduling,

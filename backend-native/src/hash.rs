@@ -4,7 +4,7 @@ use std::fmt;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Names a block's content together with everything before it, in 128 bits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct BlockHash([u64; 2]);
 
 impl BlockHash {

@@ -1,5 +1,6 @@
 //! A live request: its tokens, its blocks, its times.
 
+use crate::block_pool::Content;
 use crate::device::batch::read_tokens;
 use crate::hash::{BlockHash, BlockHasher};
 use crate::request::{Prompt, Request};
@@ -140,6 +141,27 @@ impl Sequence {
             self.hashes.push(name);
         }
         self.hashes[index as usize]
+    }
+
+    /// The first tokens of a block, and what comes before it: the names of the blocks before must have been asked for.
+    pub(crate) fn content(&self, index: u32, block_size: u32, tokens: u32) -> Content {
+        let mut content = Content {
+            parent: self.hashes[..index as usize]
+                .last()
+                .copied()
+                .unwrap_or(BlockHash::NONE),
+            extra_key: self.extra_key,
+            tokens: vec![0; tokens as usize].into(),
+        };
+        let from = index * block_size;
+        read_tokens(
+            &self.prompt,
+            self.prompt_len,
+            &self.generated,
+            from,
+            &mut content.tokens,
+        );
+        content
     }
 
     /// Token slots filled in one of its blocks.

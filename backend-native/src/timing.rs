@@ -49,6 +49,8 @@ pub(crate) struct Timing {
     pub(crate) first_step: Option<u64>,
     pub(crate) last_step: Option<u64>,
     pub(crate) cached_prompt_tokens: u32,
+    /// Where that is looked for.
+    pub(crate) almost_hit_tokens: Option<u32>,
     pub(crate) computed_prompt_tokens: u32,
     pub(crate) recomputed_tokens: u32,
 }

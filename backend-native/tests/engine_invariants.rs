@@ -65,6 +65,11 @@ fn check_prompts(bench: &Bench) {
     assert_eq!(bench.counter(&catalog::PROMPT_TOKENS), prompts);
     let cached = total(admitted().map(|row| row.cached_prompt_tokens));
     assert_eq!(bench.counter(&catalog::CACHED_PROMPT_TOKENS), cached);
+    let almost = requests.iter().filter_map(|row| row.almost_hit_tokens.get());
+    assert_eq!(
+        bench.counter(&catalog::PREFIX_CACHE_ALMOST_HITS),
+        almost.map(u64::from).sum::<u64>()
+    );
     let computed = total(requests.iter().map(|row| row.computed_prompt_tokens));
     assert_eq!(bench.counter(&catalog::COMPUTED_PROMPT_TOKENS), computed);
     let (hits, queries) = (
@@ -168,10 +173,11 @@ fn random_workloads_reach_everything() {
         &catalog::KV_BLOCKS_EVICTED_PREEMPTED,
         &catalog::PREFIX_CACHE_HITS,
         &catalog::PREFIX_CACHE_HITS_PREEMPTED,
+        &catalog::PREFIX_CACHE_ALMOST_HITS,
         &catalog::RECOMPUTED_TOKENS,
         &catalog::REQUESTS_FINISHED_ABORT,
     ];
-    let mut totals = [0; 10];
+    let mut totals = [0; 11];
     for _ in 0..200 {
         let (config, events) = (configs(), events(true)).new_tree(&mut runner).unwrap().current();
         let mut bench = Bench::new(config, null);

@@ -80,6 +80,9 @@ impl BlockPool {
             .filter(|block| block.hash != BlockHash::NONE)
             .count();
         count("named blocks", self.index.iter().count() as u64, named as u64)?;
+        if let Some(contents) = &self.contents {
+            count("known contents", contents.len() as u64, named as u64)?;
+        }
         match self
             .index
             .iter()

@@ -14,14 +14,17 @@
 //! one function here, which is what makes the accounting exact.
 
 mod audit;
+mod contents;
 mod index;
 mod lives;
 mod lru;
 
 pub use audit::PoolError;
+pub(crate) use contents::Content;
 pub use lives::Lives;
 
 use crate::hash::BlockHash;
+use contents::Contents;
 use index::Index;
 use kvlens_core::record::{BlockEnd, Release};
 use lru::Lru;
@@ -93,6 +96,8 @@ pub struct BlockPool {
     used: u32,
     totals: PoolTotals,
     lives: Lives,
+    /// What blocks with a name hold, if that is wanted.
+    contents: Option<Box<Contents>>,
 }
 
 impl BlockPool {
@@ -117,7 +122,18 @@ impl BlockPool {
             used: 0,
             totals: PoolTotals::default(),
             lives,
+            contents: None,
         }
+    }
+
+    /// Keeps what blocks with a name hold, as [`BlockPool::note_content`] tells it.
+    pub(crate) fn keep_contents(&mut self) {
+        self.contents = Some(Box::default());
+    }
+
+    /// Whether contents are kept.
+    pub(crate) const fn keeps_contents(&self) -> bool {
+        self.contents.is_some()
     }
 
     /// Blocks that requests can use.
@@ -194,6 +210,9 @@ impl BlockPool {
     fn evict(&mut self, id: u32, now: u64) {
         self.lru.remove(&mut self.blocks, id);
         self.index.remove(&self.blocks, id);
+        if let Some(contents) = &mut self.contents {
+            contents.remove(id);
+        }
         self.totals.evicted += 1;
         let preempted = self.blocks[id as usize].holders == FREE_PREEMPTED;
         self.totals.evicted_preempted += u64::from(preempted);
@@ -240,14 +259,30 @@ impl BlockPool {
         self.blocks[id as usize].holders += 1;
     }
 
-    /// Makes a held block's content reusable under a name. Blocks with one name may be several: they are not merged.
-    pub fn cache(&mut self, id: u32, hash: BlockHash, now: u64) {
+    /// Makes a held block's content reusable under a name; false if it is already, or the name is none. Blocks with one
+    /// name may be several: they are not merged.
+    pub fn cache(&mut self, id: u32, hash: BlockHash, now: u64) -> bool {
         if self.blocks[id as usize].hash.is_some() || !hash.is_some() {
-            return;
+            return false;
         }
         self.blocks[id as usize].hash = hash;
         self.index.insert(&self.blocks, id);
         self.lives.cached(self.blocks[id as usize].life, now);
+        true
+    }
+
+    /// Notes what a block holds that was just given a name.
+    pub(crate) fn note_content(&mut self, id: u32, content: Content) {
+        if let Some(contents) = &mut self.contents {
+            contents.insert(id, content);
+        }
+    }
+
+    /// The most tokens that a block with a name agrees in with the wanted ones, from their beginning on.
+    pub(crate) fn agreeing(&self, wanted: Content) -> usize {
+        self.contents
+            .as_ref()
+            .map_or(0, |contents| contents.agreeing(wanted))
     }
 
     /// Lets a sequence let go of a block; true if it was the last to hold it.
@@ -295,6 +330,9 @@ impl BlockPool {
             self.push_spare(id);
         }
         self.index.clear();
+        if let Some(contents) = &mut self.contents {
+            contents.clear();
+        }
         for block in &mut self.blocks {
             block.hash = BlockHash::NONE;
         }

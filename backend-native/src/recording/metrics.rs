@@ -30,15 +30,19 @@ macro_rules! metrics {
             $( pub(super) $gauge: Gauge, )*
             $( pub(super) $counter: CounterWriter, )*
             $( pub(super) $histogram: HistogramWriter, )*
+            /// Where almost hits are looked for: a counter that nothing counts would say 0.
+            prefix_cache_almost_hits: Option<CounterWriter>,
             shown: Option<Shown>,
         }
 
         impl Metrics {
-            pub(super) fn new(recorder: &Recorder) -> Result<Self> {
+            pub(super) fn new(recorder: &Recorder, almost_hits: bool) -> Result<Self> {
+                let almost_hits = almost_hits.then(|| recorder.counter_writer(&catalog::PREFIX_CACHE_ALMOST_HITS));
                 Ok(Self {
                     $( $gauge: recorder.gauge(&catalog::$gauge_metric)?, )*
                     $( $counter: recorder.counter_writer(&catalog::$counter_metric)?, )*
                     $( $histogram: recorder.histogram_writer(&catalog::$histogram_metric)?, )*
+                    prefix_cache_almost_hits: almost_hits.transpose()?,
                     shown: None,
                 })
             }
@@ -167,6 +171,9 @@ impl Metrics {
             (&mut self.recomputed_tokens, counts.recomputed_tokens),
         ] {
             counter.add(u64::from(count));
+        }
+        if let Some(counter) = &mut self.prefix_cache_almost_hits {
+            counter.add(u64::from(counts.almost_hits));
         }
     }
 

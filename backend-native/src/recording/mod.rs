@@ -3,7 +3,7 @@
 mod metrics;
 mod rows;
 
-use crate::block_pool::{Lives, PoolTotals};
+use crate::block_pool::{BlockPool, Lives, PoolTotals};
 use crate::config::EngineConfig;
 use crate::device::DeviceTime;
 use crate::error::Result;
@@ -32,6 +32,9 @@ pub struct RecordingOptions {
     pub tables: Tables,
     /// What happens to a row when its ring is full.
     pub overflow: Overflow,
+    /// Whether to look, for each request, how far a block in the cache agrees with the first one that it misses: a copy of
+    /// all cached tokens is kept for it, in order, which costs the engine some microseconds a block.
+    pub almost_hits: bool,
     /// Capacity of the ring of step rows.
     pub step_rows: usize,
     /// Capacity of the ring of request rows.
@@ -57,6 +60,13 @@ impl RecordingOptions {
         self.overflow = overflow;
         self
     }
+
+    /// Looks for almost hits.
+    #[must_use]
+    pub fn with_almost_hits(mut self) -> Self {
+        self.almost_hits = true;
+        self
+    }
 }
 
 impl Default for RecordingOptions {
@@ -64,6 +74,7 @@ impl Default for RecordingOptions {
         Self {
             tables: Tables::ALL,
             overflow: Overflow::Drop,
+            almost_hits: false,
             step_rows: DEFAULT_STEP_ROWS,
             request_rows: DEFAULT_REQUEST_ROWS,
             block_rows: DEFAULT_BLOCK_ROWS,
@@ -85,6 +96,7 @@ pub struct Recording {
 #[derive(Debug)]
 pub(crate) struct Live {
     tables: Tables,
+    almost_hits: bool,
     metrics: Metrics,
     steps: RowWriter<StepRow>,
     requests: RowWriter<RequestRow>,
@@ -144,7 +156,8 @@ impl Recording {
         }
         let mut live = Live {
             tables,
-            metrics: Metrics::new(recorder)?,
+            almost_hits: options.almost_hits,
+            metrics: Metrics::new(recorder, options.almost_hits)?,
             steps: RowWriter::noop(),
             requests: RowWriter::noop(),
             blocks: RowWriter::noop(),
@@ -178,13 +191,18 @@ impl Recording {
         self.live.is_some()
     }
 
-    /// The block lives that this recording wants.
-    pub(crate) fn lives(&self, config: &EngineConfig) -> Lives {
+    /// The pool of an engine, which keeps what this recording wants to know.
+    pub(crate) fn pool(&self, config: &EngineConfig) -> BlockPool {
         let wanted = |live: &Live| live.tables.has(Table::Blocks) || live.tables.has(Table::Samples);
-        match &self.live {
+        let lives = match &self.live {
             Some(live) if wanted(live) => Lives::new(config.block_sample_every, config.engine_index),
             _ => Lives::off(),
+        };
+        let mut pool = BlockPool::new(config.kv_blocks, lives);
+        if self.live.as_ref().is_some_and(|live| live.almost_hits) {
+            pool.keep_contents();
         }
+        pool
     }
 
     /// Of how many block contents one has its look-ups recorded; 0 for none.

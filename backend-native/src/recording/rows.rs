@@ -74,7 +74,7 @@ pub(super) fn request(sequence: &Sequence, reason: FinishReason, now: u64, engin
         prompt_tokens: sequence.prompt_len,
         cached_prompt_tokens: timing.admitted.map(|_| timing.cached_prompt_tokens).into(),
         external_cached_tokens: Opt32::NONE,
-        almost_hit_tokens: Opt32::NONE,
+        almost_hit_tokens: timing.almost_hit_tokens.into(),
         computed_prompt_tokens: some(timing.computed_prompt_tokens),
         recomputed_tokens: some(timing.recomputed_tokens),
         generation_tokens: generated,

@@ -43,6 +43,7 @@ impl Scheduler {
         if missing + hits.evictable > self.pool.available() {
             return None;
         }
+        self.count_almost_hits(slot, hits.blocks);
         for &block in &self.found {
             self.pool.hit(block, now);
         }
@@ -104,6 +105,21 @@ impl Scheduler {
         hits
     }
 
+    /// Counts the prompt tokens after the blocks found that a block in the cache begins with all the same. Looked for
+    /// before blocks are handed out, which may evict that one.
+    fn count_almost_hits(&mut self, slot: u32, found: u32) {
+        let block_size = self.config.block_size;
+        let sequence = &mut self.slab[slot];
+        if sequence.timing.admitted.is_some() || !self.config.prefix_caching || !self.pool.keeps_contents() {
+            return;
+        }
+        let tokens = block_size.min(sequence.prompt_len - found * block_size);
+        let agreeing = self.pool.agreeing(sequence.content(found, block_size, tokens));
+        let agreeing = u32::try_from(agreeing).unwrap_or(u32::MAX);
+        sequence.timing.almost_hit_tokens = Some(agreeing);
+        self.counts.almost_hits += agreeing;
+    }
+
     fn count_lookup(&mut self, slot: u32, cached: u32) {
         let sequence = &mut self.slab[slot];
         let (prompt, tokens) = (sequence.prompt_len, sequence.tokens());
@@ -142,13 +158,8 @@ impl Scheduler {
         self.counts.swapped_in += len(&sequence.host_blocks);
         self.host.append(&mut sequence.host_blocks);
         self.kv_tokens_used += u64::from(sequence.computed);
-        for (hash, block) in sequence
-            .hashes
-            .iter()
-            .zip(&sequence.blocks)
-            .take(sequence.cached_blocks as usize)
-        {
-            self.pool.cache(*block, *hash, now);
+        for index in 0..sequence.cached_blocks {
+            self.name_block(slot, index, now);
         }
         self.swapped -= 1;
         Some(tokens)

@@ -66,14 +66,24 @@ impl Scheduler {
         if !self.config.prefix_caching {
             return;
         }
+        let sequence = &mut self.slab[slot];
+        let whole = (sequence.computed + tokens) / self.config.block_size;
+        let first = sequence.cached_blocks;
+        sequence.cached_blocks = first.max(whole);
+        for index in first..whole {
+            self.name_block(slot, index, now);
+        }
+    }
+
+    /// Makes one whole block of a sequence known by name.
+    pub(super) fn name_block(&mut self, slot: u32, index: u32, now: u64) {
         let block_size = self.config.block_size;
         let sequence = &mut self.slab[slot];
-        let whole = (sequence.computed + tokens) / block_size;
-        while sequence.cached_blocks < whole {
-            let index = sequence.cached_blocks;
-            let hash = sequence.hash(index, block_size, &mut self.hasher);
-            self.pool.cache(sequence.blocks[index as usize], hash, now);
-            sequence.cached_blocks += 1;
+        let block = sequence.blocks[index as usize];
+        let hash = sequence.hash(index, block_size, &mut self.hasher);
+        if self.pool.cache(block, hash, now) && self.pool.keeps_contents() {
+            self.pool
+                .note_content(block, sequence.content(index, block_size, block_size));
         }
     }
 

@@ -26,7 +26,7 @@ pub use audit::AuditError;
 pub(crate) use complete::Ended;
 pub use fork::Fork;
 
-use crate::block_pool::{BlockPool, Lives};
+use crate::block_pool::BlockPool;
 use crate::config::{EngineConfig, Policy};
 use crate::counts::StepCounts;
 use crate::device::{BlockMove, SeqStep, Sequences};
@@ -70,9 +70,9 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(crate) fn new(config: EngineConfig, lives: Lives, access_sample_every: u32) -> Self {
+    pub(crate) fn new(config: EngineConfig, pool: BlockPool, access_sample_every: u32) -> Self {
         Self {
-            pool: BlockPool::new(config.kv_blocks, lives),
+            pool,
             host: (0..config.host_blocks).rev().collect(),
             slab: Slab::default(),
             by_id: HashMap::new(),

@@ -204,7 +204,8 @@ impl Bench {
 
     pub(crate) fn on_clock(config: EngineConfig, device: Box<dyn Device>, clock: Arc<ManualClock>) -> Self {
         let recorder = Recorder::new(SourceInfo::new("engine", "kvlens-native"));
-        let recording = Recording::new(&recorder, RecordingOptions::new(Tables::ALL)).unwrap();
+        let options = RecordingOptions::new(Tables::ALL).with_almost_hits();
+        let recording = Recording::new(&recorder, options).unwrap();
         let source = recorder.source().unwrap();
         let engine = Engine::new(config, device, clock.clone(), recording).unwrap();
         let last = engine.state();

@@ -156,6 +156,10 @@ pub(super) struct RunArgs {
     /// Record one block life in this many [default: 1].
     #[arg(long, value_name = "N")]
     pub(super) block_sample_every: Option<u32>,
+    /// Look how many tokens of each prompt agree with the cached block that it misses (`almost_hit_tokens`); keeps a copy of
+    /// all cached tokens.
+    #[arg(long)]
+    pub(super) almost_hits: bool,
     /// The run's identifier [default: time and process].
     #[arg(long, value_name = "ID")]
     pub(super) run_id: Option<String>,
@@ -523,6 +527,7 @@ impl RunArgs {
             interval: self.interval.or(under.interval),
             tables: self.tables.or(under.tables),
             block_sample_every: self.block_sample_every.or(under.block_sample_every),
+            almost_hits: self.almost_hits || under.almost_hits,
             run_id: self.run_id.or(under.run_id),
             job: self.job.or(under.job),
             config: self.config.or(under.config),

@@ -53,6 +53,7 @@ pub(super) struct Record {
     pub(super) formats: Vec<kvlens::Format>,
     pub(super) interval: Duration,
     pub(super) tables: Tables,
+    pub(super) almost_hits: bool,
 }
 
 impl Plan {
@@ -195,6 +196,7 @@ fn record(args: &RunArgs) -> Result<Record, CliError> {
         interval: humantime::parse_duration(interval)
             .map_err(|error| CliError::usage("interval", interval, error))?,
         tables: tables(args.tables.as_deref())?,
+        almost_hits: args.almost_hits,
     })
 }
 
@@ -258,6 +260,7 @@ fn options(args: &RunArgs) -> Vec<(&'static str, String)> {
         ),
         ("seed", args.seed.map(|seed| seed.to_string())),
         ("block_sample_every", number(args.block_sample_every)),
+        ("almost_hits", args.almost_hits.then(|| "true".to_owned())),
     ];
     all.into_iter()
         .filter_map(|(name, value)| Some((name, value?)))

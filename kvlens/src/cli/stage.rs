@@ -103,7 +103,8 @@ fn source_info(config: &EngineConfig, made: &Made) -> SourceInfo {
 
 fn recording(plan: &Plan, recorder: &Recorder) -> Result<Recording, CliError> {
     // A replay is not in a hurry: every row is kept.
-    let options = RecordingOptions::new(plan.record.tables).with_overflow(Overflow::Block);
+    let mut options = RecordingOptions::new(plan.record.tables).with_overflow(Overflow::Block);
+    options.almost_hits = plan.record.almost_hits;
     Recording::new(recorder, options).map_err(|error| CliError::failed("can't set up the recording", error))
 }
 
