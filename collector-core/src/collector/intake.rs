@@ -10,6 +10,9 @@ use crate::run::{RunSchema, SourceIndex, Tables};
 use crate::source::{MetricId, Reading, Sink, StatsSource};
 use std::sync::Arc;
 
+/// What a source reports may be anything: up to this it is believed, and what the collector itself counts never overflows.
+const MOST: u64 = u64::MAX >> 1;
+
 /// What the collector measures of a source itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct SelfMetrics {
@@ -312,10 +315,10 @@ impl Sink for Intake {
     }
 
     fn rows_dropped(&mut self, rows: u64) {
-        self.metrics.rows_dropped += rows;
+        self.metrics.rows_dropped = self.metrics.rows_dropped.saturating_add(rows).min(MOST);
     }
 
     fn anomalies(&mut self, count: u64) {
-        self.metrics.anomalies += count;
+        self.metrics.anomalies = self.metrics.anomalies.saturating_add(count).min(MOST);
     }
 }

@@ -6,7 +6,7 @@ use crate::writer::EXTENSION;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use kvlens_core::record::Table;
 use kvlens_schema::output::check_unlocked;
-use kvlens_schema::recovery::{Recovery, TableRecovery};
+use kvlens_schema::recovery::{Recovery, TableRecovery, guarded};
 use kvlens_schema::{RunDir, SchemaError};
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -55,7 +55,7 @@ fn complete(open: &Path, sealed: &Path) -> Result<TableRecovery, ArrowExportErro
     result.torn_bytes = size;
     seek_stream(&mut file).map_err(io("read", open))?;
     // A file without a whole schema stays: it holds nothing that we could read, and is not ours to throw away.
-    let Ok(mut reader) = StreamReader::try_new(BufReader::new(file), None) else {
+    let Some(Ok(mut reader)) = guarded(|| StreamReader::try_new(BufReader::new(file), None)) else {
         return Ok(result);
     };
     let draft = sealed.with_extension("arrow.tmp");
@@ -64,7 +64,9 @@ fn complete(open: &Path, sealed: &Path) -> Result<TableRecovery, ArrowExportErro
     loop {
         let whole = reader.get_mut().stream_position().map_err(io("read", open))?;
         result.torn_bytes = size.saturating_sub(whole);
-        let Some(Ok(batch)) = reader.next() else { break };
+        let Some(Some(Ok(batch))) = guarded(|| reader.next()) else {
+            break;
+        };
         result.recovered_rows += batch.num_rows() as u64;
         writer.append(&batch)?;
     }

@@ -6,6 +6,7 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, SchemaRef};
 use kvlens_schema::OutputFile;
+use kvlens_schema::recovery::guarded;
 use std::fs::{self, File};
 use std::io::{BufReader, Seek};
 use std::path::{Path, PathBuf};
@@ -70,16 +71,16 @@ pub(crate) fn salvage(path: &Path) -> Result<Salvage, ParquetError> {
         batches: Vec::new(),
         torn_bytes: size,
     };
-    let Ok(mut reader) = StreamReader::try_new(BufReader::new(file), None) else {
+    let Some(Ok(mut reader)) = guarded(|| StreamReader::try_new(BufReader::new(file), None)) else {
         return Ok(salvage);
     };
     salvage.schema = Some(reader.schema());
     loop {
         let whole = reader.get_mut().stream_position().map_err(io)?;
         salvage.torn_bytes = size.saturating_sub(whole);
-        match reader.next() {
-            Some(Ok(batch)) => salvage.batches.push(batch),
-            Some(Err(_)) | None => return Ok(salvage),
+        match guarded(|| reader.next()) {
+            Some(Some(Ok(batch))) => salvage.batches.push(batch),
+            Some(Some(Err(_)) | None) | None => return Ok(salvage),
         }
     }
 }

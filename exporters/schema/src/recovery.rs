@@ -1,6 +1,7 @@
 //! What a recovery reports.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a recovery found in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,4 +40,10 @@ impl Recovery {
             .values()
             .all(|table| table.recovered_rows == 0 && table.torn_bytes == 0)
     }
+}
+
+/// Reads a piece of a file; `None` where the reader panics. Readers of formats are not written against damage everywhere, and
+/// what lies before the damage is to be saved.
+pub fn guarded<T>(read: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(read)).ok()
 }
