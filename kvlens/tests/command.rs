@@ -653,6 +653,19 @@ fn the_cache_is_asked() {
         (sizes[3]["hit_rate"].as_f64().unwrap() - measured).abs() < 1e-9,
         "{found}"
     );
+    // Most gaps are short ones of few blocks, which a block's row does not keep.
+    let summary = json(&kvlens(&["summary", "--json", &path]));
+    let mut gaps = summary["distributions"].as_array().unwrap().iter();
+    let gaps = gaps.find(|found| found["label"]["name"] == "kv_block_reuse_gap_ns");
+    assert_eq!(found["reuse_gap_ns"], gaps.unwrap()["quantiles"]);
+    assert_eq!(found["reuse_gap_of"], "gaps");
+    let bare = out.path().join("bare");
+    run(&bare, &["--device", "sim", "--quiet", "--tables", "blocks"]);
+    let bare = bare.display().to_string();
+    let means = json(&kvlens(&["cache", "--json", &bare]));
+    assert_eq!(means["reuse_gap_of"], "lives");
+    assert_eq!(means["reuse_gap_ns"][0]["exact"], false);
+    assert!(stdout(&kvlens(&["cache", &bare])).contains("mean of each life"));
     assert!(stdout(&kvlens(&["cache", "--sample", "0.5", &path])).contains("sampled at 50.0 %"));
     assert!(stdout(&kvlens(&["cache", "--markdown", &path])).contains("| 2 x |"));
     assert_eq!(code(&kvlens(&["cache", "--sample", "0", &path])), 2);

@@ -53,6 +53,20 @@ pub struct KvAnswers {
     pub idle_before_evict_ns: Vec<QuantileEstimate>,
     /// Between uses of a reused block.
     pub reuse_gap_ns: Vec<QuantileEstimate>,
+    /// What `reuse_gap_ns` is of; `None` where it is empty.
+    pub reuse_gap_of: Option<ReuseGapOf>,
+}
+
+/// What quantiles of the time between uses of a block are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ReuseGapOf {
+    /// Every gap, from the histogram in `samples`: known to within a bucket.
+    Gaps,
+    /// The mean gap of each reused block's life, from `blocks`: short gaps of a block that is used often weigh no more than
+    /// long ones of another.
+    Lives,
 }
 
 /// The hit rate at a size.
@@ -110,6 +124,7 @@ impl Overview<'_> {
             .map(|found| found.curve(&multiples(blocks_total.unwrap_or(0))));
         let lives = self.lives();
         let rates = self.rates();
+        let (reuse_gap_ns, reuse_gap_of) = self.reuse_gap();
         Ok(KvAnswers {
             run_id: self.run.id().to_owned(),
             blocks_total,
@@ -127,8 +142,27 @@ impl Overview<'_> {
             recomputed: rates.recomputed,
             almost_hit: rates.almost_hit,
             idle_before_evict_ns: lives.map_or_else(Vec::new, |lives| of_values(&lives.idle, &QUANTILES)),
-            reuse_gap_ns: lives.map_or_else(Vec::new, |lives| of_values(&lives.reuse_gap, &QUANTILES)),
+            reuse_gap_ns,
+            reuse_gap_of,
         })
+    }
+
+    /// The time between uses of a block. A block's row has only the first, the longest and the sum of its gaps, of which
+    /// no quantile of all gaps can be made.
+    fn reuse_gap(&self) -> (Vec<QuantileEstimate>, Option<ReuseGapOf>) {
+        let every = self.distribution("kv_block_reuse_gap_ns");
+        if let Some(every) = every.filter(|found| found.count > 0 && !found.quantiles.is_empty()) {
+            return (every.quantiles, Some(ReuseGapOf::Gaps));
+        }
+        let Some(means) = self.lives().map(|lives| &lives.reuse_gap_mean) else {
+            return (Vec::new(), None);
+        };
+        if means.count() == 0 {
+            return (Vec::new(), None);
+        }
+        let inexact = |found: QuantileEstimate| QuantileEstimate { exact: false, ..found };
+        let found = of_values(means, &QUANTILES).into_iter().map(inexact);
+        (found.collect(), Some(ReuseGapOf::Lives))
     }
 }
 
@@ -219,9 +253,13 @@ impl KvAnswers {
             row("half of the blocks live at most", time(lives.p50_ns), counts);
             row("nine tenths of them at most", time(lives.p90_ns), String::new());
         }
+        let between = match self.reuse_gap_of {
+            Some(ReuseGapOf::Lives) => "between uses of a block, mean of each life",
+            _ => "between uses of a block",
+        };
         for (name, quantiles) in [
             ("from the last use to eviction", &self.idle_before_evict_ns),
-            ("between uses of a block", &self.reuse_gap_ns),
+            (between, &self.reuse_gap_ns),
         ] {
             let at = |at: usize| quantiles.get(at).filter(|found| found.supported)?.value;
             let tail = at(2).map_or(String::new(), |p99| format!("p99 {}", duration(float(p99))));
