@@ -116,6 +116,14 @@ pub enum AnalysisError {
         /// The file.
         path: PathBuf,
     },
+    /// A sample holds too few of a run's block contents to make a curve of.
+    #[error("too few sampled: {followed} block contents of run `{run_id}`; follow a larger share")]
+    TooFewSampled {
+        /// The run.
+        run_id: String,
+        /// The contents that were followed.
+        followed: u64,
+    },
     /// A run has no such request.
     #[error("run `{run_id}` has no request `{request_id}` among its finished ones")]
     UnknownRequest {

@@ -668,6 +668,12 @@ fn the_cache_is_asked() {
     assert!(stdout(&kvlens(&["cache", &bare])).contains("mean of each life"));
     assert!(stdout(&kvlens(&["cache", "--sample", "0.5", &path])).contains("sampled at 50.0 %"));
     assert!(stdout(&kvlens(&["cache", "--markdown", &path])).contains("| 2 x |"));
-    assert_eq!(code(&kvlens(&["cache", "--sample", "0", &path])), 2);
+    let none = kvlens(&["cache", "--sample", "0.000001", &path]);
+    let said = stdout(&none);
+    assert!(said.contains("too few sampled: 0 block contents"), "{said}");
+    assert!(said.contains("--sample") && !said.contains("100 %"), "{said}");
+    for share in ["0", "1e-7", "1.5", "nan"] {
+        assert_eq!(code(&kvlens(&["cache", "--sample", share, &path])), 2, "{share}");
+    }
     assert_eq!(code(&kvlens(&["cache", "/nowhere"])), 1);
 }

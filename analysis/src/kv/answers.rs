@@ -1,7 +1,7 @@
 //! All questions about the cache of one run, answered together.
 
 use super::accesses::followed;
-use super::{AccessSummary, Lives, MissRatioCurve, Refetched, ShardsOptions};
+use super::{AccessSummary, FEWEST_CONTENTS, Lives, MissRatioCurve, Refetched, ShardsOptions};
 use crate::error::Result;
 use crate::num::{float, ratio};
 use crate::overview::{Overview, QUANTILES};
@@ -16,7 +16,7 @@ use kvlens_core::Table as TableName;
 /// Points of the residency curve that are given.
 const RESIDENCY_POINTS: usize = 200;
 /// Said where a curve is asked for and can't be made.
-pub(crate) const NO_ACCESSES: &str = "no miss-ratio curve: the run holds no table `accesses`; record it with \
+const NO_ACCESSES: &str = "no miss-ratio curve: the run holds no table `accesses`; record it with \
     `--tables all,accesses` (`kvlens run`) or a source's access rows to learn what more memory would give";
 /// Multiples of the pool's size for which the hit rate is told.
 pub const MULTIPLES: [f64; 7] = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0];
@@ -31,8 +31,10 @@ pub struct KvAnswers {
     pub blocks_total: Option<u64>,
     /// Look-ups at first admission, as the run served them; `None` if they were not recorded.
     pub measured: Option<AccessSummary>,
-    /// The hit rate against the cache's size; `None` if look-ups were not recorded.
+    /// The hit rate against the cache's size; `None` if look-ups were not recorded, or too few of their contents followed.
     pub curve: Option<MissRatioCurve>,
+    /// Contents that were followed, where they were [too few](super::FEWEST_CONTENTS) for a curve.
+    pub too_few_sampled: Option<u64>,
     /// The hit rate at [multiples](MULTIPLES) of the pool's size.
     pub what_if: Vec<WhatIf>,
     /// How long blocks live; `None` if block lives were not recorded.
@@ -122,6 +124,9 @@ impl Overview<'_> {
         let curve = found
             .as_ref()
             .map(|found| found.curve(&multiples(blocks_total.unwrap_or(0))));
+        let too_few = curve.as_ref().filter(|curve| !curve.is_supported());
+        let too_few_sampled = too_few.map(|curve| curve.followed);
+        let curve = curve.filter(MissRatioCurve::is_supported);
         let lives = self.lives();
         let rates = self.rates();
         let (reuse_gap_ns, reuse_gap_of) = self.reuse_gap();
@@ -131,6 +136,7 @@ impl Overview<'_> {
             measured: found.map(|found| found.summary),
             what_if: what_if(curve.as_ref(), blocks_total),
             curve,
+            too_few_sampled,
             residency: lives.map(residency),
             refetched: lives.and_then(Lives::refetched),
             evicted: self.total("kv_blocks_evicted"),
@@ -160,7 +166,10 @@ impl Overview<'_> {
         if means.count() == 0 {
             return (Vec::new(), None);
         }
-        let inexact = |found: QuantileEstimate| QuantileEstimate { exact: false, ..found };
+        let inexact = |found: QuantileEstimate| QuantileEstimate {
+            exact: false,
+            ..found
+        };
         let found = of_values(means, &QUANTILES).into_iter().map(inexact);
         (found.collect(), Some(ReuseGapOf::Lives))
     }
@@ -239,6 +248,20 @@ impl KvAnswers {
         out
     }
 
+    /// Why there is no curve.
+    pub(crate) fn no_curve(&self) -> String {
+        let Some(followed) = self.too_few_sampled else {
+            return NO_ACCESSES.to_owned();
+        };
+        let accesses = self.measured.map_or(0, |found| found.accesses);
+        format!(
+            "no miss-ratio curve: too few sampled: {} block contents of {} look-ups, where {FEWEST_CONTENTS} are needed; give a \
+             larger `--sample`",
+            grouped(followed),
+            grouped(accesses)
+        )
+    }
+
     fn facts(&self) -> Table {
         let mut facts = Table::new(["", "", ""]);
         let mut row = |name: &str, value: String, aside: String| facts.row([name.to_owned(), value, aside]);
@@ -300,7 +323,7 @@ impl KvAnswers {
 
     fn sizes(&self, out: &mut Document) {
         let Some(curve) = &self.curve else {
-            out.paragraph(NO_ACCESSES);
+            out.paragraph(self.no_curve());
             return;
         };
         let kind = if curve.rate < 1.0 {

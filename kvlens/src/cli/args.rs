@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use kvlens_analysis::kv::ShardsOptions;
 use kvlens_analysis::report::Size;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -313,7 +314,7 @@ pub(super) struct WhyArgs {
 pub(super) struct CacheArgs {
     /// A run, finished or not; the hit rate against the cache's size needs its table `accesses`.
     pub(super) run: PathBuf,
-    /// Follow this share of the block contents, in (0, 1], and tell the error [default: all, a sample beyond 10 million
+    /// Follow this share of the block contents, from 0.000001 to 1, and tell the error [default: all, a sample beyond 10 million
     /// look-ups].
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(super) sample: Option<f64>,
@@ -362,13 +363,13 @@ fn plot_size(text: &str) -> Result<Size, String> {
         })
 }
 
-/// A share that is not nothing.
+/// A share of block contents that can be followed.
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    if share > 0.0 && share <= 1.0 {
+    if (ShardsOptions::LEAST_RATE..=1.0).contains(&share) {
         Ok(share)
     } else {
-        Err("a share is above 0 and at most 1".to_owned())
+        Err(format!("a share is from {} to 1", ShardsOptions::LEAST_RATE))
     }
 }
 
