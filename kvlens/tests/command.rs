@@ -451,11 +451,16 @@ fn a_run_is_read_back() {
         "{}",
         stderr(&why)
     );
+    for count in ["0", "101"] {
+        assert_eq!(code(&kvlens(&["why", "--slowest", count, &path("a")])), 2);
+    }
     let compare = |condition: &str| kvlens(&["compare", &path("a"), &path("b"), "--fail-if", condition]);
     assert_eq!(code(&compare("requests<1")), 0);
     let holds = compare("requests>1");
     assert_eq!(code(&holds), 4, "{}", stderr(&holds));
-    assert_eq!(code(&compare("nonsense")), 2);
+    for wrong in ["nonsense", "ttft_p99>+5", "hit_rate<25"] {
+        assert_eq!(code(&compare(wrong)), 2, "{wrong}");
+    }
     assert_eq!(code(&kvlens(&["summary", "/nowhere"])), 1);
 }
 

@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use kvlens_analysis::kv::ShardsOptions;
 use kvlens_analysis::report::Size;
+use kvlens_analysis::why::MOST_REQUESTS;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -303,8 +304,8 @@ pub(super) struct WhyArgs {
     /// The request of this identifier.
     #[arg(long, value_name = "ID", conflicts_with = "slowest")]
     pub(super) request: Option<String>,
-    /// The slowest requests.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    /// The slowest requests, from 1 to 100.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = slowest)]
     pub(super) slowest: usize,
     #[command(flatten)]
     pub(super) read: ReadArgs,
@@ -361,6 +362,16 @@ fn plot_size(text: &str) -> Result<Size, String> {
                 Size::MOST
             )
         })
+}
+
+/// How many of the slowest requests are explained.
+fn slowest(text: &str) -> Result<usize, String> {
+    let count: usize = text.parse().map_err(|error| format!("{error}"))?;
+    if (1..=MOST_REQUESTS).contains(&count) {
+        Ok(count)
+    } else {
+        Err(format!("from 1 to {MOST_REQUESTS} requests are explained"))
+    }
 }
 
 /// A share of block contents that can be followed.
