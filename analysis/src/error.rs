@@ -103,8 +103,8 @@ pub enum AnalysisError {
         /// What was expected.
         expected: &'static str,
     },
-    /// A part of a table can't be read.
-    #[error("{damage}; skip damaged parts to use the rest")]
+    /// A part of a table can't be read; [`ScanOptions::skip_damaged`](crate::ScanOptions::skip_damaged) uses the rest.
+    #[error("{damage}")]
     Damaged {
         /// Which part, and why.
         #[source]

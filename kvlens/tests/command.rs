@@ -605,8 +605,14 @@ fn bad_runs_are_named_by_every_command_that_reads() {
                 "{command:?}: {said}"
             );
             assert!(said.matches("is damaged").count() <= 1, "said twice: {said}");
+            let skips = problem == "Corrupt footer" && command[0] != "inspect";
+            assert_eq!(said.contains("; --skip-damaged uses the rest"), skips, "{said}");
         }
     }
+    let out = out.path().join("compacted").display().to_string();
+    let compacting = kvlens(&["compact", truncated.to_str().unwrap(), "-o", &out]);
+    let said = stderr(&compacting);
+    assert!(said.contains("is damaged") && !said.contains("skip"), "{said}");
     let skipping = kvlens(&["summary", "--skip-damaged", truncated.to_str().unwrap()]);
     assert!(
         code(&skipping) == 0 && stdout(&skipping).contains("part-00000.parquet"),

@@ -80,8 +80,12 @@ pub(super) fn open(path: &std::path::Path) -> Result<Run, CliError> {
     Run::open(local(path)?).map_err(failed)
 }
 
+/// What reading gives, in a command that has `--skip-damaged`.
 pub(super) fn failed(error: AnalysisError) -> CliError {
-    CliError::failed("can't read the run", error)
+    match error {
+        AnalysisError::Damaged { .. } => CliError::Damaged { source: error.into() },
+        error => CliError::failed("can't read the run", error),
+    }
 }
 
 pub(super) fn scan_options(skip_damaged: bool, threads: Option<usize>) -> ScanOptions {
