@@ -120,7 +120,8 @@ impl Condition {
             name: name.trim().to_owned(),
             known: Self::names(),
         })?;
-        let limit = Limit::parse(limit.trim(), Measure::of(&metric)).map_err(|problem| fail(problem, limit_at))?;
+        let limit =
+            Limit::parse(limit.trim(), Measure::of(&metric)).map_err(|problem| fail(problem, limit_at))?;
         Ok(Self {
             expression: expression.to_owned(),
             metric,
@@ -235,7 +236,9 @@ impl Limit {
             }
         }
         match (number(text), measure) {
-            (None, Measure::Time) => Err("the limit is no number with `%`, `ns`, `us`, `ms` or `s` behind it"),
+            (None, Measure::Time) => {
+                Err("the limit is no number with `%`, `ns`, `us`, `ms` or `s` behind it")
+            }
             (None, _) => Err("the limit is no number with `%` or nothing behind it"),
             (Some(_), Measure::Time) => Err("a unit is missing: a latency is in `ns`, `us`, `ms` or `s`"),
             (Some(value), Measure::Share) => Self::share(value),
@@ -314,7 +317,11 @@ mod tests {
             assert!(told(text).contains("a sign is missing"), "{text}: {}", told(text));
         }
         for text in ["hit_rate<25", "busy<1.01", "kv_usage>101%"] {
-            assert!(told(text).contains("a share is at most 1"), "{text}: {}", told(text));
+            assert!(
+                told(text).contains("a share is at most 1"),
+                "{text}: {}",
+                told(text)
+            );
         }
         assert!(told("requests<3s").contains("no number"));
         assert!(Condition::parse("hit_rate<1").is_ok() && Condition::parse("requests<3000").is_ok());
