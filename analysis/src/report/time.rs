@@ -340,7 +340,7 @@ fn busy(frame: &Frame<'_, '_>) -> Made {
     if series.is_empty() {
         return Err(missing(id, title, Section::Steps, "the run holds no steps"));
     }
-    // A long step counts whole in the bin in which it ends.
+    // Several engines side by side work for more than all of the time.
     for value in series.iter_mut().flat_map(|series| &mut series.y).flatten() {
         value.0 = value.0.min(1.0);
     }

@@ -155,6 +155,30 @@ fn rates_add_up_and_heat_maps_count_every_row() {
 }
 
 #[test]
+fn a_step_counts_in_every_bin_that_it_covers() {
+    let mut made = full(400, 9);
+    // Steps without a gap, of which many are longer than a bin.
+    let mut at = made::START;
+    for (place, step) in made.steps.iter_mut().enumerate() {
+        let time = if place % 10 == 0 {
+            3_000_000_000
+        } else {
+            20_000_000
+        };
+        step.monotonic_ns = at;
+        step.step_time_ns = time.into();
+        at += time;
+    }
+    let report = read(&made);
+    let busy = &lines(report.plot("busy").unwrap()).series[0];
+    let known: Vec<f64> = busy.y.iter().flatten().map(|value| value.0).collect();
+    assert!(
+        known.len() > 20 && known.iter().all(|share| *share > 0.999),
+        "{known:?}"
+    );
+}
+
+#[test]
 fn a_page_does_not_grow_with_the_run_and_keeps_extremes() {
     let mut long = full(60_000, 4);
     long.steps[31_234].requests_waiting = 777;
