@@ -247,6 +247,14 @@ impl Damage {
         }
     }
 
+    /// That it was left out, for people.
+    pub(crate) fn note(&self) -> String {
+        let rows = self
+            .rows
+            .map_or_else(String::new, |rows| format!(" ({rows} rows)"));
+        format!("left out{rows}: {self}: {}", self.cause)
+    }
+
     /// Whether it is a file of a part under construction that is no longer there: its rows are in another one now.
     pub(crate) fn is_gone(&self) -> bool {
         let name = self.path.file_name().map(|name| name.to_string_lossy());

@@ -613,12 +613,22 @@ fn bad_runs_are_named_by_every_command_that_reads() {
     let compacting = kvlens(&["compact", truncated.to_str().unwrap(), "-o", &out]);
     let said = stderr(&compacting);
     assert!(said.contains("is damaged") && !said.contains("skip"), "{said}");
-    let skipping = kvlens(&["summary", "--skip-damaged", truncated.to_str().unwrap()]);
-    assert!(
-        code(&skipping) == 0 && stdout(&skipping).contains("part-00000.parquet"),
-        "{}",
-        stderr(&skipping)
-    );
+    for command in &commands[..5] {
+        let path = truncated.to_str().unwrap();
+        let skipping = kvlens(&[command, &["--skip-damaged", path][..]].concat());
+        assert_eq!(code(&skipping), 0, "{command:?}: {}", stderr(&skipping));
+        let said = stdout(&skipping);
+        assert!(said.contains("steps/part-00000.parquet"), "{command:?}: {said}");
+    }
+    let unread = copy("unread");
+    let part = unread.join("requests/part-00000.parquet");
+    std::fs::write(&part, &std::fs::read(&part).unwrap()[..100]).unwrap();
+    let why = |more: &[&str]| kvlens(&[&["why", "--skip-damaged", unread.to_str().unwrap()], more].concat());
+    let said = stdout(&why(&[]));
+    assert!(said.contains("requests/part-00000.parquet"), "{said}");
+    assert!(!said.contains("no request has finished"), "{said}");
+    let json = why(&["--json"]);
+    assert!(stderr(&json).contains("requests/part-00000.parquet") && stdout(&json) == "[]\n");
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub struct Side {
     pub figures: Vec<Figure>,
     /// Warnings of its summary.
     pub warnings: usize,
+    /// What limits its figures, as in its summary.
+    pub notes: Vec<String>,
 }
 
 /// A figure of which there is one a run.
@@ -208,6 +210,7 @@ fn side(run: &Run, options: ScanOptions) -> Result<Side> {
         engines: engines.collect(),
         figures: figures(&summary),
         warnings: summary.warnings.len(),
+        notes: summary.notes,
     })
 }
 

@@ -69,6 +69,9 @@ impl Comparison {
                 "no difference beyond noise"
             });
         }
+        let sides = std::iter::once(&self.baseline).chain(self.candidates.iter().map(|one| &one.side));
+        let notes = sides.flat_map(|side| side.notes.iter().map(|note| format!("{}: {note}", side.run_id)));
+        out.notes(&notes.collect::<Vec<_>>());
         out
     }
 

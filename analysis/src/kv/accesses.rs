@@ -1,7 +1,7 @@
 //! The recorded look-ups of a run.
 
 use super::curve::{MissRatioCurve, Sampler, ShardsOptions, blocks_of, sizes_up_to};
-use crate::error::{AnalysisError, Result};
+use crate::error::{AnalysisError, Damage, Result};
 use crate::run::Run;
 use crate::scan::{Cols, ScanOptions};
 use kvlens_core::Table;
@@ -81,6 +81,8 @@ pub(super) struct Followed {
     /// The share of contents that were recorded at all.
     recorded: f64,
     pub(super) summary: AccessSummary,
+    /// Parts that were passed over.
+    pub(super) damage: Vec<Damage>,
 }
 
 impl Followed {
@@ -103,7 +105,7 @@ pub(super) fn followed(run: &Run, shards: ShardsOptions, options: ScanOptions) -
         sample_every: 1,
         ..AccessSummary::default()
     };
-    scan.for_each(|batch| {
+    let scanned = scan.for_each(|batch| {
         let cols = Cols::new(batch);
         let (hash, first) = (cols.numbers("prefix_hash")?, cols.flags("first_admission")?);
         let (hit, every) = (cols.flags("hit")?, cols.numbers("sample_every")?);
@@ -122,5 +124,6 @@ pub(super) fn followed(run: &Run, shards: ShardsOptions, options: ScanOptions) -
         sampler,
         recorded: 1.0 / crate::num::float(summary.sample_every),
         summary,
+        damage: scanned.damage,
     })
 }

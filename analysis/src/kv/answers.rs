@@ -2,7 +2,7 @@
 
 use super::accesses::followed;
 use super::{AccessSummary, FEWEST_CONTENTS, Lives, MissRatioCurve, Refetched, ShardsOptions};
-use crate::error::Result;
+use crate::error::{Damage, Result};
 use crate::num::{float, ratio};
 use crate::overview::{Overview, QUANTILES};
 use crate::render::number::{duration, grouped, percent};
@@ -33,6 +33,9 @@ pub struct KvAnswers {
     pub measured: Option<AccessSummary>,
     /// The hit rate against the cache's size; `None` if look-ups were not recorded, or too few of their contents followed.
     pub curve: Option<MissRatioCurve>,
+    /// Whether look-ups were recorded and not one could be read.
+    #[serde(skip)]
+    unread_accesses: bool,
     /// Contents that were followed, where they were [too few](super::FEWEST_CONTENTS) for a curve.
     pub too_few_sampled: Option<u64>,
     /// The hit rate at [multiples](MULTIPLES) of the pool's size.
@@ -57,6 +60,8 @@ pub struct KvAnswers {
     pub reuse_gap_ns: Vec<QuantileEstimate>,
     /// What `reuse_gap_ns` is of; `None` where it is empty.
     pub reuse_gap_of: Option<ReuseGapOf>,
+    /// What limits the answers: an unfinished run, rows lost, parts left out.
+    pub notes: Vec<String>,
 }
 
 /// What quantiles of the time between uses of a block are of.
@@ -124,6 +129,10 @@ impl Overview<'_> {
         let curve = found
             .as_ref()
             .map(|found| found.curve(&multiples(blocks_total.unwrap_or(0))));
+        let mut notes = self.notes();
+        let damage = found.iter().flat_map(|found| &found.damage).map(Damage::note);
+        // A part that is damaged as a whole was seen before.
+        notes.extend(damage.filter(|note| !self.damage.iter().any(|seen| seen.note() == *note)));
         let too_few = curve.as_ref().filter(|curve| !curve.is_supported());
         let too_few_sampled = too_few.map(|curve| curve.followed);
         let curve = curve.filter(MissRatioCurve::is_supported);
@@ -136,6 +145,7 @@ impl Overview<'_> {
             measured: found.map(|found| found.summary),
             what_if: what_if(curve.as_ref(), blocks_total),
             curve,
+            unread_accesses: rows == 0 && self.is_damaged(TableName::Accesses),
             too_few_sampled,
             residency: lives.map(residency),
             refetched: lives.and_then(Lives::refetched),
@@ -150,6 +160,7 @@ impl Overview<'_> {
             idle_before_evict_ns: lives.map_or_else(Vec::new, |lives| of_values(&lives.idle, &QUANTILES)),
             reuse_gap_ns,
             reuse_gap_of,
+            notes,
         })
     }
 
@@ -245,13 +256,18 @@ impl KvAnswers {
         self.sizes(&mut out);
         out.heading("Blocks");
         out.table(self.facts());
+        out.notes(&self.notes);
         out
     }
 
     /// Why there is no curve.
     pub(crate) fn no_curve(&self) -> String {
         let Some(followed) = self.too_few_sampled else {
-            return NO_ACCESSES.to_owned();
+            return if self.unread_accesses {
+                "no miss-ratio curve: of the table `accesses` nothing could be read".to_owned()
+            } else {
+                NO_ACCESSES.to_owned()
+            };
         };
         let accesses = self.measured.map_or(0, |found| found.accesses);
         format!(

@@ -60,10 +60,7 @@ impl Summary {
             out.paragraph("none");
         }
         out.list(self.warnings.iter().map(warning).collect());
-        if !self.notes.is_empty() {
-            out.heading("Notes");
-            out.list(self.notes.clone());
-        }
+        out.notes(&self.notes);
         out
     }
 

@@ -94,10 +94,17 @@ impl Explanations {
 
     fn document(&self) -> Document {
         let mut out = Document::default();
-        if self.0.is_empty() {
-            out.paragraph("no request has finished in this run");
+        if self.requests.is_empty() {
+            out.paragraph(if self.notes.is_empty() {
+                "no request has finished in this run"
+            } else {
+                "no such request in what could be read"
+            });
         }
-        self.0.iter().for_each(|request| request.describe(&mut out));
+        self.requests
+            .iter()
+            .for_each(|request| request.describe(&mut out));
+        out.notes(&self.notes);
         out
     }
 }

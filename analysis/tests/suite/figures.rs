@@ -172,8 +172,8 @@ fn why_adds_up_and_names_the_steps() {
         .for_each(|step| step.monotonic_ns += 1_980_000_000);
     opened(&made, |run| {
         let found = why(run, &Which::Slowest(2), ScanOptions::default()).unwrap();
-        assert_eq!(found.0.len(), 2);
-        let first = &found.0[0];
+        assert_eq!(found.requests.len(), 2);
+        let first = &found.requests[0];
         assert_eq!(
             (first.request_id.as_str(), first.dominant()),
             (id.as_str(), Some(Phase::Stalled))
@@ -191,6 +191,6 @@ fn why_adds_up_and_names_the_steps() {
         );
         assert!(found.text().contains("stalled by prefills"));
         let same = why(run, &Which::Request(id.as_str().into()), ScanOptions::default()).unwrap();
-        assert_eq!(same.0[0], *first);
+        assert_eq!(same.requests[0], *first);
     });
 }

@@ -27,6 +27,10 @@ pub(super) fn why(args: &WhyArgs) -> Result<Outcome, CliError> {
         None => Which::Slowest(args.slowest),
     };
     let found = explain(&run, &which, args.read.options()).map_err(failed)?;
+    if args.read.json {
+        // The list of requests has no place for them.
+        found.notes.iter().for_each(|note| eprintln!("kvlens: {note}"));
+    }
     print(
         &args
             .read
