@@ -40,7 +40,7 @@ pub struct KvAnswers {
     pub too_few_sampled: Option<u64>,
     /// The hit rate at [multiples](MULTIPLES) of the pool's size.
     pub what_if: Vec<WhatIf>,
-    /// How long blocks live; `None` if block lives were not recorded.
+    /// How long blocks live; `None` if block lives, or their lengths, were not recorded.
     pub residency: Option<Residency>,
     /// Content that was evicted and came back.
     pub refetched: Option<Refetched>,
@@ -147,7 +147,7 @@ impl Overview<'_> {
             curve,
             unread_accesses: rows == 0 && self.is_damaged(TableName::Accesses),
             too_few_sampled,
-            residency: lives.map(residency),
+            residency: lives.and_then(residency),
             refetched: lives.and_then(Lives::refetched),
             evicted: self.total("kv_blocks_evicted"),
             self_inflicted: self.total("kv_blocks_evicted_preempted").or_else(|| {
@@ -186,15 +186,16 @@ impl Overview<'_> {
     }
 }
 
-fn residency(lives: &Lives) -> Residency {
+fn residency(lives: &Lives) -> Option<Residency> {
     let survival = lives.residency();
-    Residency {
+    // Where lives have no length, there is nothing to tell.
+    (survival.events + survival.censored > 0).then(|| Residency {
         events: survival.events,
         censored: survival.censored,
         p50_ns: survival.quantile(0.5),
         p90_ns: survival.quantile(0.9),
         points: survival.decimated(RESIDENCY_POINTS),
-    }
+    })
 }
 
 /// The sizes that [`WhatIf`] tells.

@@ -60,8 +60,8 @@ const KEPT_LONGEST: usize = 5;
 pub struct LongStep {
     /// How long.
     pub step_time_ns: u64,
-    /// The step's number.
-    pub step: u64,
+    /// The step's number; `None` where steps have none.
+    pub step: Option<u64>,
     /// When it began, in UTC.
     pub start_ns: i64,
     /// Tokens computed by prefill.
@@ -107,6 +107,8 @@ pub(crate) struct Lane {
 #[derive(Debug, Clone, Copy)]
 struct State {
     end: i64,
+    /// Whether the step's time is known, and so its end.
+    is_timed: bool,
     gauges: [Option<f64>; GAUGES.len()],
 }
 
@@ -310,7 +312,9 @@ impl Lane {
     /// What held between a step and the next one.
     fn between(&mut self, state: &State, next_start: i64, next_end: i64) {
         self.bins.hold(&state.gauges, state.end, next_end);
-        self.gap(next_start.saturating_sub(state.end), state.end, state.requests());
+        if state.is_timed {
+            self.gap(next_start.saturating_sub(state.end), state.end, state.requests());
+        }
     }
 
     fn gap(&mut self, gap: i64, start_ns: i64, [running, waiting, swapped]: [u64; 3]) {
@@ -338,7 +342,7 @@ impl Lane {
     fn inner_gaps(&mut self, columns: &Columns<'_>, starts: &[i64], ends: &[i64]) {
         let later = starts.get(1..).unwrap_or(&[]);
         for (row, (start, end)) in later.iter().zip(ends).enumerate() {
-            if start > end {
+            if start > end && columns.counters[STEP_TIME].get(row).is_some() {
                 let requests = [0, 1, 2].map(|gauge| columns.gauges[gauge].get(row).unwrap_or(0));
                 self.gap(start - end, *end, requests);
             }
@@ -369,7 +373,7 @@ impl Lane {
             };
             self.longest.push(LongStep {
                 step_time_ns,
-                step: numbers.get(row).unwrap_or(0),
+                step: numbers.get(row),
                 start_ns: *start_ns,
                 prefill_tokens: columns.counters[PREFILL_TOKENS].get(row).unwrap_or(0),
                 decode_tokens: columns.counters[DECODE_TOKENS].get(row).unwrap_or(0),
@@ -493,6 +497,7 @@ impl<'a> Columns<'a> {
     fn state(&self, row: usize, end: i64) -> State {
         State {
             end,
+            is_timed: self.counters[STEP_TIME].get(row).is_some(),
             gauges: self.gauges.map(|numbers| numbers.float(row)),
         }
     }

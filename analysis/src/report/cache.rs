@@ -91,7 +91,7 @@ fn residency(frame: &Frame<'_, '_>) -> Made {
         let reason = if events + censored > 0 {
             "no block's life ended while the run was recorded"
         } else {
-            "the run holds no table `blocks`"
+            "the run holds no table `blocks`, or no length of a block's life"
         };
         return Err(missing(id, title, Section::Cache, reason));
     }

@@ -109,7 +109,7 @@ fn steps(request: &Explanation) -> String {
         let phase = escape(&step.phase.to_string());
         format!(
             "<tr><td>{phase}</td><td class=\"number\">{}</td>{cells}</tr>\n",
-            grouped(step.step)
+            step.number()
         )
     };
     let rows: String = request.steps.iter().map(step).collect();

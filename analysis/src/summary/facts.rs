@@ -207,6 +207,10 @@ impl Overview<'_> {
         }
         let share = |name: &str| ratio(float(self.step_total(name)?), span).map(|share| share.min(1.0));
         out.busy = share("step_time_ns");
+        if out.busy.is_none() {
+            // Without their time nobody knows where steps end.
+            return out;
+        }
         out.device = share("device_time_ns");
         out.idle_with_requests = ratio(idle, span);
         out.idle_without_requests = ratio(empty, span);

@@ -69,8 +69,8 @@ pub struct PhaseTime {
 pub struct StepCost {
     /// The phase that the request was in.
     pub phase: Phase,
-    /// The step's number.
-    pub step: u64,
+    /// The step's number; `None` where steps have none.
+    pub step: Option<u64>,
     /// When it began, in UTC.
     pub start_ns: i64,
     /// How long it took.

@@ -99,7 +99,7 @@ fn look(requests: &[Explanation], witnesses: &mut [Witness], batch: &RecordBatch
             }
             let cost = StepCost {
                 phase: request.phase_at(*start),
-                step: step.get(row).unwrap_or(0),
+                step: step.get(row),
                 start_ns: *start,
                 step_time_ns: time.get(row).unwrap_or(0),
                 cost_ns: time.get(row).unwrap_or(0),
