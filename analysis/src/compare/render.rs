@@ -63,8 +63,8 @@ impl Comparison {
             out.paragraph(if candidate.metrics.iter().all(|metric| metric.verdict == Verdict::TooFew) {
                 "nothing was tested: there are too few finished requests in both"
             } else if candidate.differs() {
-                "differences marked * hold when all tests are considered (false alarms: 1 % of comparisons); the rest \
-                 can be noise, and what is unsure too: of so many intervals one can miss by chance"
+                "differences marked * hold when all tests are considered (false alarms: 1 % of comparisons); unsure: the \
+                 interval excludes 0, which one of so many can by chance; the rest can be noise"
             } else {
                 "no difference beyond noise"
             });
