@@ -615,7 +615,7 @@ fn bad_runs_are_named_by_every_command_that_reads() {
     assert!(said.contains("is damaged") && !said.contains("skip"), "{said}");
     for command in &commands[..5] {
         let path = truncated.to_str().unwrap();
-        let skipping = kvlens(&[command, &["--skip-damaged", path][..]].concat());
+        let skipping = kvlens(&[command, &[path, "--skip-damaged"][..]].concat());
         assert_eq!(code(&skipping), 0, "{command:?}: {}", stderr(&skipping));
         let said = stdout(&skipping);
         assert!(said.contains("steps/part-00000.parquet"), "{command:?}: {said}");
