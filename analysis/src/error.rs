@@ -103,8 +103,8 @@ pub enum AnalysisError {
         /// What was expected.
         expected: &'static str,
     },
-    /// A part of a table can't be read.
-    #[error("{damage}; skip damaged parts to use the rest")]
+    /// A part of a table can't be read; [`ScanOptions::skip_damaged`](crate::ScanOptions::skip_damaged) uses the rest.
+    #[error("{damage}")]
     Damaged {
         /// Which part, and why.
         #[source]
@@ -115,6 +115,14 @@ pub enum AnalysisError {
     MovedOn {
         /// The file.
         path: PathBuf,
+    },
+    /// A sample holds too few of a run's block contents to make a curve of.
+    #[error("too few sampled: {followed} block contents of run `{run_id}`; follow a larger share")]
+    TooFewSampled {
+        /// The run.
+        run_id: String,
+        /// The contents that were followed.
+        followed: u64,
     },
     /// A run has no such request.
     #[error("run `{run_id}` has no request `{request_id}` among its finished ones")]
@@ -237,6 +245,14 @@ impl Damage {
             rows: None,
             cause,
         }
+    }
+
+    /// That it was left out, for people.
+    pub(crate) fn note(&self) -> String {
+        let rows = self
+            .rows
+            .map_or_else(String::new, |rows| format!(" ({rows} rows)"));
+        format!("left out{rows}: {self}: {}", self.cause)
     }
 
     /// Whether it is a file of a part under construction that is no longer there: its rows are in another one now.

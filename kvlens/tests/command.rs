@@ -451,11 +451,16 @@ fn a_run_is_read_back() {
         "{}",
         stderr(&why)
     );
+    for count in ["0", "101"] {
+        assert_eq!(code(&kvlens(&["why", "--slowest", count, &path("a")])), 2);
+    }
     let compare = |condition: &str| kvlens(&["compare", &path("a"), &path("b"), "--fail-if", condition]);
     assert_eq!(code(&compare("requests<1")), 0);
     let holds = compare("requests>1");
     assert_eq!(code(&holds), 4, "{}", stderr(&holds));
-    assert_eq!(code(&compare("nonsense")), 2);
+    for wrong in ["nonsense", "ttft_p99>+5", "hit_rate<25"] {
+        assert_eq!(code(&compare(wrong)), 2, "{wrong}");
+    }
     assert_eq!(code(&kvlens(&["summary", "/nowhere"])), 1);
 }
 
@@ -600,14 +605,30 @@ fn bad_runs_are_named_by_every_command_that_reads() {
                 "{command:?}: {said}"
             );
             assert!(said.matches("is damaged").count() <= 1, "said twice: {said}");
+            let skips = problem == "Corrupt footer" && command[0] != "inspect";
+            assert_eq!(said.contains("; --skip-damaged uses the rest"), skips, "{said}");
         }
     }
-    let skipping = kvlens(&["summary", "--skip-damaged", truncated.to_str().unwrap()]);
-    assert!(
-        code(&skipping) == 0 && stdout(&skipping).contains("part-00000.parquet"),
-        "{}",
-        stderr(&skipping)
-    );
+    let out = out.path().join("compacted").display().to_string();
+    let compacting = kvlens(&["compact", truncated.to_str().unwrap(), "-o", &out]);
+    let said = stderr(&compacting);
+    assert!(said.contains("is damaged") && !said.contains("skip"), "{said}");
+    for command in &commands[..5] {
+        let path = truncated.to_str().unwrap();
+        let skipping = kvlens(&[command, &[path, "--skip-damaged"][..]].concat());
+        assert_eq!(code(&skipping), 0, "{command:?}: {}", stderr(&skipping));
+        let said = stdout(&skipping);
+        assert!(said.contains("steps/part-00000.parquet"), "{command:?}: {said}");
+    }
+    let unread = copy("unread");
+    let part = unread.join("requests/part-00000.parquet");
+    std::fs::write(&part, &std::fs::read(&part).unwrap()[..100]).unwrap();
+    let why = |more: &[&str]| kvlens(&[&["why", "--skip-damaged", unread.to_str().unwrap()], more].concat());
+    let said = stdout(&why(&[]));
+    assert!(said.contains("requests/part-00000.parquet"), "{said}");
+    assert!(!said.contains("no request has finished"), "{said}");
+    let json = why(&["--json"]);
+    assert!(stderr(&json).contains("requests/part-00000.parquet") && stdout(&json) == "[]\n");
 }
 
 #[test]
@@ -653,8 +674,27 @@ fn the_cache_is_asked() {
         (sizes[3]["hit_rate"].as_f64().unwrap() - measured).abs() < 1e-9,
         "{found}"
     );
+    // Most gaps are short ones of few blocks, which a block's row does not keep.
+    let summary = json(&kvlens(&["summary", "--json", &path]));
+    let mut gaps = summary["distributions"].as_array().unwrap().iter();
+    let gaps = gaps.find(|found| found["label"]["name"] == "kv_block_reuse_gap_ns");
+    assert_eq!(found["reuse_gap_ns"], gaps.unwrap()["quantiles"]);
+    assert_eq!(found["reuse_gap_of"], "gaps");
+    let bare = out.path().join("bare");
+    run(&bare, &["--device", "sim", "--quiet", "--tables", "blocks"]);
+    let bare = bare.display().to_string();
+    let means = json(&kvlens(&["cache", "--json", &bare]));
+    assert_eq!(means["reuse_gap_of"], "lives");
+    assert_eq!(means["reuse_gap_ns"][0]["exact"], false);
+    assert!(stdout(&kvlens(&["cache", &bare])).contains("mean of each life"));
     assert!(stdout(&kvlens(&["cache", "--sample", "0.5", &path])).contains("sampled at 50.0 %"));
     assert!(stdout(&kvlens(&["cache", "--markdown", &path])).contains("| 2 x |"));
-    assert_eq!(code(&kvlens(&["cache", "--sample", "0", &path])), 2);
+    let none = kvlens(&["cache", "--sample", "0.000001", &path]);
+    let said = stdout(&none);
+    assert!(said.contains("too few sampled: 0 block contents"), "{said}");
+    assert!(said.contains("--sample") && !said.contains("100 %"), "{said}");
+    for share in ["0", "1e-7", "1.5", "nan"] {
+        assert_eq!(code(&kvlens(&["cache", "--sample", share, &path])), 2, "{share}");
+    }
     assert_eq!(code(&kvlens(&["cache", "/nowhere"])), 1);
 }

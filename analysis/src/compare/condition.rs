@@ -34,6 +34,26 @@ enum Limit {
     Value(f64),
 }
 
+/// What a metric is measured in, and so how its limit is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Measure {
+    Time,
+    Share,
+    Number,
+}
+
+impl Measure {
+    fn of(metric: &str) -> Self {
+        if SHARES.contains(&metric) {
+            Self::Share
+        } else if FIGURES.contains(&metric) {
+            Self::Number
+        } else {
+            Self::Time
+        }
+    }
+}
+
 /// What a condition came to for one candidate.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
@@ -64,6 +84,9 @@ const FIGURES: [&str; 11] = [
     "recomputed",
     "joules_per_token",
 ];
+
+/// Figures that are shares of one.
+const SHARES: [&str; 4] = ["hit_rate", "kv_usage", "busy", "recomputed"];
 
 impl Condition {
     /// Every name that a condition can begin with.
@@ -97,7 +120,8 @@ impl Condition {
             name: name.trim().to_owned(),
             known: Self::names(),
         })?;
-        let limit = Limit::parse(limit.trim()).map_err(|problem| fail(problem, limit_at))?;
+        let limit =
+            Limit::parse(limit.trim(), Measure::of(&metric)).map_err(|problem| fail(problem, limit_at))?;
         Ok(Self {
             expression: expression.to_owned(),
             metric,
@@ -186,36 +210,55 @@ fn metric(name: &str) -> Option<(String, Option<f64>)> {
 }
 
 impl Limit {
-    fn parse(text: &str) -> Result<Self, &'static str> {
+    fn parse(text: &str, measure: Measure) -> Result<Self, &'static str> {
         if text.is_empty() {
             return Err("a limit is missing");
         }
-        let number = |text: &str| {
-            text.trim()
-                .parse::<f64>()
-                .ok()
-                .filter(|number| number.is_finite())
-        };
+        let signed = text.starts_with(['+', '-']);
         if let Some(percent) = text.strip_suffix('%') {
-            let signed = text.starts_with(['+', '-']);
-            let percent = number(percent).ok_or("a number is missing before `%`")?;
-            return Ok(if signed {
-                Self::Change(percent / 100.0)
-            } else {
-                Self::Value(percent / 100.0)
-            });
+            let share = number(percent).ok_or("a number is missing before `%`")? / 100.0;
+            return match measure {
+                _ if signed => Ok(Self::Change(share)),
+                Measure::Share => Self::share(share),
+                Measure::Time | Measure::Number => {
+                    Err("a change begins with `+` or `-`, such as `+5%`; a sign is missing")
+                }
+            };
+        }
+        if signed {
+            return Err("a change ends in `%`, such as `+5%`; `%` is missing");
         }
         for (unit, ns) in [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)] {
-            if let Some(value) = text.strip_suffix(unit) {
+            if let Some(value) = text.strip_suffix(unit).filter(|_| measure == Measure::Time) {
                 return number(value)
                     .map(|value| Self::Value(value * ns))
                     .ok_or("a number is missing before the unit");
             }
         }
-        number(text)
-            .map(Self::Value)
-            .ok_or("the limit is no number with `%`, `ns`, `us`, `ms`, `s` or nothing behind it")
+        match (number(text), measure) {
+            (None, Measure::Time) => {
+                Err("the limit is no number with `%`, `ns`, `us`, `ms` or `s` behind it")
+            }
+            (None, _) => Err("the limit is no number with `%` or nothing behind it"),
+            (Some(_), Measure::Time) => Err("a unit is missing: a latency is in `ns`, `us`, `ms` or `s`"),
+            (Some(value), Measure::Share) => Self::share(value),
+            (Some(value), Measure::Number) => Ok(Self::Value(value)),
+        }
     }
+
+    fn share(value: f64) -> Result<Self, &'static str> {
+        if value > 1.0 {
+            return Err("a share is at most 1, or 100%; perhaps `%` is missing");
+        }
+        Ok(Self::Value(value))
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.trim()
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())
 }
 
 #[cfg(test)]
@@ -247,7 +290,7 @@ mod tests {
         assert!(
             Condition::names()
                 .iter()
-                .all(|name| Condition::parse(&format!("{name}>1")).is_ok())
+                .all(|name| Condition::parse(&format!("{name}>+1%")).is_ok())
         );
     }
 
@@ -259,6 +302,29 @@ mod tests {
         assert!(told("ttft_p99>").contains("a limit is missing"));
         assert!(told("tfft>+5%").contains("`tfft` is not a metric") && told("tfft>+5%").contains("ttft_p99"));
         assert!(told("ttft_p98>+5%").contains("not a metric"));
+    }
+
+    #[test]
+    fn a_forgotten_unit_is_no_limit() {
+        let told = |text: &str| Condition::parse(text).unwrap_err().to_string();
+        for text in ["ttft_p99>+5", "tokens_per_s<-10", "ttft>+5ms"] {
+            assert!(told(text).contains("`%` is missing"), "{text}: {}", told(text));
+        }
+        for text in ["ttft_p99>5", "e2e>0"] {
+            assert!(told(text).contains("a unit is missing"), "{text}: {}", told(text));
+        }
+        for text in ["ttft>5%", "requests<30%"] {
+            assert!(told(text).contains("a sign is missing"), "{text}: {}", told(text));
+        }
+        for text in ["hit_rate<25", "busy<1.01", "kv_usage>101%"] {
+            assert!(
+                told(text).contains("a share is at most 1"),
+                "{text}: {}",
+                told(text)
+            );
+        }
+        assert!(told("requests<3s").contains("no number"));
+        assert!(Condition::parse("hit_rate<1").is_ok() && Condition::parse("requests<3000").is_ok());
     }
 
     proptest! {

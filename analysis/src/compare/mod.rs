@@ -2,7 +2,8 @@
 //!
 //! - A metric's **shift** is the typical ratio of its values (Hodges-Lehmann on logarithms), tested by ranks: pair by
 //!   pair where both runs served the same requests, else as two samples. See [`crate::stats`] for the tests.
-//! - A **quantile's** ratio has its interval from the order statistics of both runs.
+//! - A **quantile's** ratio has its interval from the order statistics of both runs; pair by pair, from whether both
+//!   requests of a pair lie on the same side of it, so that what a workload has in common cancels out.
 //! - Variances are long-run ones: a queue makes neighbouring requests slow together, and tests that take them as
 //!   independent would see differences everywhere.
 //! - Of many tests some come out by chance. Shifts and quantiles are two families, each held to half of
@@ -61,6 +62,8 @@ pub struct Side {
     pub figures: Vec<Figure>,
     /// Warnings of its summary.
     pub warnings: usize,
+    /// What limits its figures, as in its summary.
+    pub notes: Vec<String>,
 }
 
 /// A figure of which there is one a run.
@@ -131,6 +134,8 @@ pub enum Verdict {
     Lower,
     /// They differ for sure, by less than [`NEGLIGIBLE`].
     Negligible,
+    /// The interval excludes that nothing differs, but of so many tests one can by chance.
+    Unsure,
     /// What is seen can be noise.
     Noise,
     /// There are too few values to say anything.
@@ -205,6 +210,7 @@ fn side(run: &Run, options: ScanOptions) -> Result<Side> {
         engines: engines.collect(),
         figures: figures(&summary),
         warnings: summary.warnings.len(),
+        notes: summary.notes,
     })
 }
 
@@ -278,7 +284,7 @@ fn metric(
     let quantile = |q: f64| QuantileComparison {
         q,
         values: [at_quantile(&sorted_a, q), at_quantile(&sorted_b, q)].map(crate::num::rounded),
-        ratio: quantile_ratio(q, (a, &sorted_a), (b, &sorted_b)),
+        ratio: quantile_ratio(q, (a, &sorted_a), (b, &sorted_b), paired),
         verdict: Verdict::TooFew,
     };
     MetricComparison {
@@ -311,10 +317,24 @@ fn at_rank(sorted: &[f64], rank: u64) -> f64 {
 }
 
 /// The ratio of a quantile of two runs; each side comes in the order of arrival and sorted.
-fn quantile_ratio(q: f64, a: (&[f64], &[f64]), b: (&[f64], &[f64])) -> Option<Shift> {
-    let (log_a, error_a) = log_quantile(q, a.0, a.1)?;
-    let (log_b, error_b) = log_quantile(q, b.0, b.1)?;
-    let (change, error) = (log_b - log_a, error_a.hypot(error_b));
+fn quantile_ratio(
+    q: f64,
+    a: (&[f64], &[f64]),
+    b: (&[f64], &[f64]),
+    paired: Option<&[(f64, f64)]>,
+) -> Option<Shift> {
+    let (log_a, log_b) = (log_quantile(q, a.0, a.1)?, log_quantile(q, b.0, b.1)?);
+    let change = log_b.log - log_a.log;
+    let apart = log_a.error.hypot(log_b.error);
+    let error = match paired.filter(|pairs| pairs.len() as u64 >= needed(q)) {
+        None => apart,
+        Some(pairs) => {
+            // Requests that only one run served are as in two samples.
+            let share = (len(pairs.len()) / len(a.0.len().max(b.0.len()))).min(1.0);
+            let together = paired_error(q, pairs, log_a, log_b);
+            (share * together.powi(2) + (1.0 - share) * apart.powi(2)).sqrt()
+        }
+    };
     let reach = reach_of_batches() * error;
     let p = if error > 0.0 {
         two_sided_p(change / error)
@@ -329,9 +349,22 @@ fn quantile_ratio(q: f64, a: (&[f64], &[f64]), b: (&[f64], &[f64])) -> Option<Sh
     })
 }
 
+/// A quantile of one run, on a logarithmic scale.
+#[derive(Debug, Clone, Copy)]
+struct LogQuantile {
+    value: f64,
+    log: f64,
+    /// The standard error, were values independent.
+    plain: f64,
+    /// The standard error.
+    error: f64,
+    /// The order statistics around it.
+    ends: (f64, f64),
+}
+
 /// A quantile's logarithm and its standard error: from the order statistics around it, for as many independent values
 /// as the correlated ones are worth.
-fn log_quantile(q: f64, values: &[f64], sorted: &[f64]) -> Option<(f64, f64)> {
+fn log_quantile(q: f64, values: &[f64], sorted: &[f64]) -> Option<LogQuantile> {
     let n = values.len() as u64;
     if n < needed(q) {
         return None;
@@ -341,11 +374,41 @@ fn log_quantile(q: f64, values: &[f64], sorted: &[f64]) -> Option<(f64, f64)> {
     let inflation = (batch_variance(&below) / (q * (1.0 - q))).max(1.0).sqrt();
     let (low, high) = order_statistic_interval(q, n);
     // Where the sample is too small for an upper end, the largest value stands in for it.
-    let low = at_rank(sorted, low.unwrap_or(0)).max(0.5).ln();
-    let high = at_rank(sorted, high.unwrap_or(n)).max(0.5).ln();
-    let middle = value.max(0.5).ln();
-    let reach = (high - middle).max(middle - low).max((high - low) / 2.0);
-    Some((middle, inflation * reach / z(0.5 + CONFIDENCE / 2.0)))
+    let ends = (
+        at_rank(sorted, low.unwrap_or(0)),
+        at_rank(sorted, high.unwrap_or(n)),
+    );
+    let (low, high, log) = (ends.0.max(0.5).ln(), ends.1.max(0.5).ln(), value.max(0.5).ln());
+    let reach = (high - log).max(log - low).max((high - low) / 2.0);
+    let plain = reach / z(0.5 + CONFIDENCE / 2.0);
+    Some(LogQuantile {
+        value,
+        log,
+        plain,
+        error: inflation * plain,
+        ends,
+    })
+}
+
+/// The standard error of a quantile's change over pairs in the order of arrival.
+///
+/// A request that lies on the same side of both runs' quantiles moves both of them alike, and their difference not at all
+/// (Bahadur's representation). Where values lie so sparsely that no pair changes sides, what is left is how much a pair
+/// near the quantile differs by itself.
+fn paired_error(q: f64, pairs: &[(f64, f64)], a: LogQuantile, b: LogQuantile) -> f64 {
+    let n = len(pairs.len());
+    // What a value on the wrong side moves a quantile by, times n.
+    let weight = |side: LogQuantile| side.plain * (n / (q * (1.0 - q))).sqrt();
+    let (of_a, of_b) = (weight(a), weight(b));
+    let moved = |(x, y): &(f64, f64)| f64::from(*x <= a.value) * of_a - f64::from(*y <= b.value) * of_b;
+    let moved: Vec<f64> = pairs.iter().map(moved).collect();
+    let near = pairs.iter().filter(|(x, _)| (a.ends.0..=a.ends.1).contains(x));
+    let logs: Vec<f64> = near.map(|(x, y)| y.max(0.5).ln() - x.max(0.5).ln()).collect();
+    let mean = ratio(logs.iter().sum(), len(logs.len())).unwrap_or(0.0);
+    let own = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>();
+    let own = ratio(own, len(logs.len()) - 1.0).unwrap_or(0.0).max(0.0);
+    let spacing = (of_a + of_b) / (2.0 * n);
+    (batch_variance(&moved) / n + own.min(own.sqrt() * spacing)).sqrt()
 }
 
 /// Says which tests hold when all of a family are considered.
@@ -386,7 +449,8 @@ fn holm(mut ps: Vec<f64>, alpha: f64) -> f64 {
 
 fn verdict(shift: &Shift, limit: f64) -> Verdict {
     if shift.p > limit {
-        return Verdict::Noise;
+        let excludes = shift.low > 1.0 || shift.high < 1.0;
+        return if excludes { Verdict::Unsure } else { Verdict::Noise };
     }
     match shift.ratio {
         ratio if (ratio - 1.0).abs() < NEGLIGIBLE => Verdict::Negligible,
@@ -398,6 +462,20 @@ fn verdict(shift: &Shift, limit: f64) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interval_without_nothing_is_no_noise() {
+        let shift = |low, p| Shift {
+            ratio: 1.1,
+            low,
+            high: 1.2,
+            p,
+        };
+        assert_eq!(verdict(&shift(0.9, 0.2), 0.001), Verdict::Noise);
+        assert_eq!(verdict(&shift(1.05, 0.01), 0.001), Verdict::Unsure);
+        assert_eq!(verdict(&shift(1.05, 0.001), 0.001), Verdict::Higher);
+        assert!(!Verdict::Unsure.is_difference());
+    }
 
     #[test]
     fn holm_stops_at_the_first_that_fails() {

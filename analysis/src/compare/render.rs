@@ -63,12 +63,15 @@ impl Comparison {
             out.paragraph(if candidate.metrics.iter().all(|metric| metric.verdict == Verdict::TooFew) {
                 "nothing was tested: there are too few finished requests in both"
             } else if candidate.differs() {
-                "differences marked * hold when all tests are considered (false alarms: 5 % of comparisons); the rest \
-                 can be noise"
+                "differences marked * hold when all tests are considered (false alarms: 1 % of comparisons); unsure: the \
+                 interval excludes 0, which one of so many can by chance; the rest can be noise"
             } else {
                 "no difference beyond noise"
             });
         }
+        let sides = std::iter::once(&self.baseline).chain(self.candidates.iter().map(|one| &one.side));
+        let notes = sides.flat_map(|side| side.notes.iter().map(|note| format!("{}: {note}", side.run_id)));
+        out.notes(&notes.collect::<Vec<_>>());
         out
     }
 
@@ -96,21 +99,32 @@ impl Comparison {
 fn latencies(candidate: &Candidate) -> Table {
     let mut table = Table::new(["", "baseline", "candidate", "change", "95 % interval", ""]);
     for metric in &candidate.metrics {
-        let [a, b] = metric
-            .means
-            .map(|mean| mean.map_or(String::new(), |mean| with_unit(mean, &metric.label.unit)));
-        let name = spoken(&metric.label.name);
+        // A shift is no change of two figures: its row has none.
         table.row(line(
-            format!("{name}, shift (means)"),
-            [a, b],
+            format!("{}, shift of the typical request", spoken(&metric.label.name)),
+            [String::new(), String::new()],
             metric.shift,
             metric.verdict,
         ));
+        table.row(means_line(metric));
         for quantile in &metric.quantiles {
             table.row(quantile_line(metric, quantile));
         }
     }
     table
+}
+
+/// The means, which no test is made of: one slow request can move them.
+fn means_line(metric: &MetricComparison) -> Vec<String> {
+    let [a, b] = metric.means;
+    let change = a.zip(b).and_then(|(a, b)| crate::num::ratio(b, a));
+    let show = |mean: Option<f64>| mean.map_or(String::new(), |mean| with_unit(mean, &metric.label.unit));
+    let change = change.map_or(String::new(), change_text);
+    let cells = ["  mean".to_owned(), show(a), show(b), change];
+    cells
+        .into_iter()
+        .chain([String::new(), "not tested".to_owned()])
+        .collect()
 }
 
 fn quantile_line(metric: &MetricComparison, quantile: &QuantileComparison) -> Vec<String> {
@@ -134,6 +148,7 @@ fn line(name: String, [a, b]: [String; 2], shift: Option<Shift>, verdict: Verdic
         Verdict::Higher => "* higher",
         Verdict::Lower => "* lower",
         Verdict::Negligible => "negligible",
+        Verdict::Unsure => "unsure",
         Verdict::Noise => "noise",
         Verdict::TooFew => "too few values",
     };

@@ -1,7 +1,7 @@
 //! The recorded look-ups of a run.
 
 use super::curve::{MissRatioCurve, Sampler, ShardsOptions, blocks_of, sizes_up_to};
-use crate::error::Result;
+use crate::error::{AnalysisError, Damage, Result};
 use crate::run::Run;
 use crate::scan::{Cols, ScanOptions};
 use kvlens_core::Table;
@@ -50,8 +50,9 @@ pub fn access_summary(run: &Run, options: ScanOptions) -> Result<AccessSummary> 
 /// number of different blocks.
 ///
 /// # Errors
-/// [`AnalysisError::NoTable`](crate::AnalysisError::NoTable) if the run did not record `accesses`, or what reading it
-/// gives.
+/// [`AnalysisError::NoTable`](crate::AnalysisError::NoTable) if the run did not record `accesses`,
+/// [`AnalysisError::TooFewSampled`](crate::AnalysisError::TooFewSampled) if next to none of its contents are followed, or
+/// what reading it gives.
 pub fn access_curve(
     run: &Run,
     sizes: Option<&[u64]>,
@@ -59,10 +60,18 @@ pub fn access_curve(
     options: ScanOptions,
 ) -> Result<MissRatioCurve> {
     let found = followed(run, shards, options)?;
-    Ok(match sizes {
+    let curve = match sizes {
         Some(sizes) => found.sampler.curve(sizes, found.recorded),
         None => found.curve(&[]),
-    })
+    };
+    if curve.is_supported() {
+        Ok(curve)
+    } else {
+        Err(AnalysisError::TooFewSampled {
+            run_id: run.id().to_owned(),
+            followed: curve.followed,
+        })
+    }
 }
 
 /// Look-ups that were followed.
@@ -72,6 +81,8 @@ pub(super) struct Followed {
     /// The share of contents that were recorded at all.
     recorded: f64,
     pub(super) summary: AccessSummary,
+    /// Parts that were passed over.
+    pub(super) damage: Vec<Damage>,
 }
 
 impl Followed {
@@ -94,7 +105,7 @@ pub(super) fn followed(run: &Run, shards: ShardsOptions, options: ScanOptions) -
         sample_every: 1,
         ..AccessSummary::default()
     };
-    scan.for_each(|batch| {
+    let scanned = scan.for_each(|batch| {
         let cols = Cols::new(batch);
         let (hash, first) = (cols.numbers("prefix_hash")?, cols.flags("first_admission")?);
         let (hit, every) = (cols.flags("hit")?, cols.numbers("sample_every")?);
@@ -113,5 +124,6 @@ pub(super) fn followed(run: &Run, shards: ShardsOptions, options: ScanOptions) -
         sampler,
         recorded: 1.0 / crate::num::float(summary.sample_every),
         summary,
+        damage: scanned.damage,
     })
 }

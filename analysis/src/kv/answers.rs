@@ -1,8 +1,8 @@
 //! All questions about the cache of one run, answered together.
 
 use super::accesses::followed;
-use super::{AccessSummary, Lives, MissRatioCurve, Refetched, ShardsOptions};
-use crate::error::Result;
+use super::{AccessSummary, FEWEST_CONTENTS, Lives, MissRatioCurve, Refetched, ShardsOptions};
+use crate::error::{Damage, Result};
 use crate::num::{float, ratio};
 use crate::overview::{Overview, QUANTILES};
 use crate::render::number::{duration, grouped, percent};
@@ -16,7 +16,7 @@ use kvlens_core::Table as TableName;
 /// Points of the residency curve that are given.
 const RESIDENCY_POINTS: usize = 200;
 /// Said where a curve is asked for and can't be made.
-pub(crate) const NO_ACCESSES: &str = "no miss-ratio curve: the run holds no table `accesses`; record it with \
+const NO_ACCESSES: &str = "no miss-ratio curve: the run holds no table `accesses`; record it with \
     `--tables all,accesses` (`kvlens run`) or a source's access rows to learn what more memory would give";
 /// Multiples of the pool's size for which the hit rate is told.
 pub const MULTIPLES: [f64; 7] = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0];
@@ -31,11 +31,16 @@ pub struct KvAnswers {
     pub blocks_total: Option<u64>,
     /// Look-ups at first admission, as the run served them; `None` if they were not recorded.
     pub measured: Option<AccessSummary>,
-    /// The hit rate against the cache's size; `None` if look-ups were not recorded.
+    /// The hit rate against the cache's size; `None` if look-ups were not recorded, or too few of their contents followed.
     pub curve: Option<MissRatioCurve>,
+    /// Whether look-ups were recorded and not one could be read.
+    #[serde(skip)]
+    unread_accesses: bool,
+    /// Contents that were followed, where they were [too few](super::FEWEST_CONTENTS) for a curve.
+    pub too_few_sampled: Option<u64>,
     /// The hit rate at [multiples](MULTIPLES) of the pool's size.
     pub what_if: Vec<WhatIf>,
-    /// How long blocks live; `None` if block lives were not recorded.
+    /// How long blocks live; `None` if block lives, or their lengths, were not recorded.
     pub residency: Option<Residency>,
     /// Content that was evicted and came back.
     pub refetched: Option<Refetched>,
@@ -53,6 +58,22 @@ pub struct KvAnswers {
     pub idle_before_evict_ns: Vec<QuantileEstimate>,
     /// Between uses of a reused block.
     pub reuse_gap_ns: Vec<QuantileEstimate>,
+    /// What `reuse_gap_ns` is of; `None` where it is empty.
+    pub reuse_gap_of: Option<ReuseGapOf>,
+    /// What limits the answers: an unfinished run, rows lost, parts left out.
+    pub notes: Vec<String>,
+}
+
+/// What quantiles of the time between uses of a block are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ReuseGapOf {
+    /// Every gap, from the histogram in `samples`: known to within a bucket.
+    Gaps,
+    /// The mean gap of each reused block's life, from `blocks`: short gaps of a block that is used often weigh no more than
+    /// long ones of another.
+    Lives,
 }
 
 /// The hit rate at a size.
@@ -108,15 +129,25 @@ impl Overview<'_> {
         let curve = found
             .as_ref()
             .map(|found| found.curve(&multiples(blocks_total.unwrap_or(0))));
+        let mut notes = self.notes();
+        let damage = found.iter().flat_map(|found| &found.damage).map(Damage::note);
+        // A part that is damaged as a whole was seen before.
+        notes.extend(damage.filter(|note| !self.damage.iter().any(|seen| seen.note() == *note)));
+        let too_few = curve.as_ref().filter(|curve| !curve.is_supported());
+        let too_few_sampled = too_few.map(|curve| curve.followed);
+        let curve = curve.filter(MissRatioCurve::is_supported);
         let lives = self.lives();
         let rates = self.rates();
+        let (reuse_gap_ns, reuse_gap_of) = self.reuse_gap();
         Ok(KvAnswers {
             run_id: self.run.id().to_owned(),
             blocks_total,
             measured: found.map(|found| found.summary),
             what_if: what_if(curve.as_ref(), blocks_total),
             curve,
-            residency: lives.map(residency),
+            unread_accesses: rows == 0 && self.is_damaged(TableName::Accesses),
+            too_few_sampled,
+            residency: lives.and_then(residency),
             refetched: lives.and_then(Lives::refetched),
             evicted: self.total("kv_blocks_evicted"),
             self_inflicted: self.total("kv_blocks_evicted_preempted").or_else(|| {
@@ -127,20 +158,44 @@ impl Overview<'_> {
             recomputed: rates.recomputed,
             almost_hit: rates.almost_hit,
             idle_before_evict_ns: lives.map_or_else(Vec::new, |lives| of_values(&lives.idle, &QUANTILES)),
-            reuse_gap_ns: lives.map_or_else(Vec::new, |lives| of_values(&lives.reuse_gap, &QUANTILES)),
+            reuse_gap_ns,
+            reuse_gap_of,
+            notes,
         })
+    }
+
+    /// The time between uses of a block. A block's row has only the first, the longest and the sum of its gaps, of which
+    /// no quantile of all gaps can be made.
+    fn reuse_gap(&self) -> (Vec<QuantileEstimate>, Option<ReuseGapOf>) {
+        let every = self.distribution("kv_block_reuse_gap_ns");
+        if let Some(every) = every.filter(|found| found.count > 0 && !found.quantiles.is_empty()) {
+            return (every.quantiles, Some(ReuseGapOf::Gaps));
+        }
+        let Some(means) = self.lives().map(|lives| &lives.reuse_gap_mean) else {
+            return (Vec::new(), None);
+        };
+        if means.count() == 0 {
+            return (Vec::new(), None);
+        }
+        let inexact = |found: QuantileEstimate| QuantileEstimate {
+            exact: false,
+            ..found
+        };
+        let found = of_values(means, &QUANTILES).into_iter().map(inexact);
+        (found.collect(), Some(ReuseGapOf::Lives))
     }
 }
 
-fn residency(lives: &Lives) -> Residency {
+fn residency(lives: &Lives) -> Option<Residency> {
     let survival = lives.residency();
-    Residency {
+    // Where lives have no length, there is nothing to tell.
+    (survival.events + survival.censored > 0).then(|| Residency {
         events: survival.events,
         censored: survival.censored,
         p50_ns: survival.quantile(0.5),
         p90_ns: survival.quantile(0.9),
         points: survival.decimated(RESIDENCY_POINTS),
-    }
+    })
 }
 
 /// The sizes that [`WhatIf`] tells.
@@ -202,7 +257,26 @@ impl KvAnswers {
         self.sizes(&mut out);
         out.heading("Blocks");
         out.table(self.facts());
+        out.notes(&self.notes);
         out
+    }
+
+    /// Why there is no curve.
+    pub(crate) fn no_curve(&self) -> String {
+        let Some(followed) = self.too_few_sampled else {
+            return if self.unread_accesses {
+                "no miss-ratio curve: of the table `accesses` nothing could be read".to_owned()
+            } else {
+                NO_ACCESSES.to_owned()
+            };
+        };
+        let accesses = self.measured.map_or(0, |found| found.accesses);
+        format!(
+            "no miss-ratio curve: too few sampled: {} block contents of {} look-ups, where {FEWEST_CONTENTS} are needed; give a \
+             larger `--sample`",
+            grouped(followed),
+            grouped(accesses)
+        )
     }
 
     fn facts(&self) -> Table {
@@ -219,9 +293,13 @@ impl KvAnswers {
             row("half of the blocks live at most", time(lives.p50_ns), counts);
             row("nine tenths of them at most", time(lives.p90_ns), String::new());
         }
+        let between = match self.reuse_gap_of {
+            Some(ReuseGapOf::Lives) => "between uses of a block, mean of each life",
+            _ => "between uses of a block",
+        };
         for (name, quantiles) in [
             ("from the last use to eviction", &self.idle_before_evict_ns),
-            ("between uses of a block", &self.reuse_gap_ns),
+            (between, &self.reuse_gap_ns),
         ] {
             let at = |at: usize| quantiles.get(at).filter(|found| found.supported)?.value;
             let tail = at(2).map_or(String::new(), |p99| format!("p99 {}", duration(float(p99))));
@@ -262,7 +340,7 @@ impl KvAnswers {
 
     fn sizes(&self, out: &mut Document) {
         let Some(curve) = &self.curve else {
-            out.paragraph(NO_ACCESSES);
+            out.paragraph(self.no_curve());
             return;
         };
         let kind = if curve.rate < 1.0 {

@@ -7,6 +7,9 @@ use crate::stats::{CONFIDENCE, z};
 /// Groups that a sample is split into to tell its error.
 const GROUPS: usize = 8;
 
+/// The fewest contents that a sampled curve is made of: some dozens a group, or the groups' spread says nothing.
+pub const FEWEST_CONTENTS: u64 = 200;
+
 /// How a curve is sampled.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -27,11 +30,14 @@ impl ShardsOptions {
         Self::new(float(Self::EXACT_ACCESSES) / float(accesses.max(1)))
     }
 
-    /// Follows a share of the contents, moved into [1e-6, 1].
+    /// The smallest share that can be followed.
+    pub const LEAST_RATE: f64 = 1e-6;
+
+    /// Follows a share of the contents, moved into [[`LEAST_RATE`](Self::LEAST_RATE), 1].
     pub fn new(rate: f64) -> Self {
         Self {
             rate: if rate.is_finite() {
-                rate.clamp(1e-6, 1.0)
+                rate.clamp(Self::LEAST_RATE, 1.0)
             } else {
                 Self::DEFAULT_RATE
             },
@@ -61,6 +67,8 @@ pub struct MissRatioCurve {
     pub ceiling: f64,
     /// The share of contents that were followed; 1 is exact.
     pub rate: f64,
+    /// Contents that were followed.
+    pub followed: u64,
     /// The curve, by size.
     pub points: Vec<CurvePoint>,
     /// How many different blocks are touched between two uses of one, over all re-uses.
@@ -90,6 +98,11 @@ pub struct CurvePoint {
 }
 
 impl MissRatioCurve {
+    /// Whether it is exact, or of [enough contents](FEWEST_CONTENTS) to mean something.
+    pub fn is_supported(&self) -> bool {
+        self.rate >= 1.0 || self.followed >= FEWEST_CONTENTS
+    }
+
     /// The hit rate at a size, in a straight line between the points.
     pub fn hit_rate(&self, blocks: u64) -> f64 {
         let after = self.points.partition_point(|point| point.blocks < blocks);
@@ -274,6 +287,7 @@ fn curve(stack: &StackDistances, rate: f64, sizes: &[u64]) -> MissRatioCurve {
         blocks: rounded(float(stack.blocks()) / rate),
         ceiling: ratio(float(accesses - cold), float(accesses)).unwrap_or(0.0),
         rate,
+        followed: stack.blocks(),
         points,
         reuse_distance: reuse_distances(stack, rate),
     }
@@ -331,6 +345,15 @@ mod tests {
             );
         }
         assert!((float(sampled.blocks) / float(exact.blocks) - 1.0).abs() < 0.05);
+    }
+
+    #[test]
+    fn a_sample_of_next_to_nothing_is_not_supported() {
+        let accesses = skewed(20_000, 2_000.0, 5);
+        let sampled = |rate| sampled_curve(accesses.iter().copied(), &[100], ShardsOptions::new(rate));
+        assert_eq!((sampled(1e-6).followed, sampled(1e-6).is_supported()), (0, false));
+        assert!(!sampled(0.02).is_supported() && sampled(0.5).is_supported());
+        assert!(exact_curve([1, 1], &[1]).is_supported());
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub struct Lives {
     ended: BTreeMap<u64, u64>,
     censored: BTreeMap<u64, u64>,
     pub(crate) idle: Values,
-    pub(crate) reuse_gap: Values,
+    /// The mean gap between uses of each reused block's life.
+    pub(crate) reuse_gap_mean: Values,
     reused: u64,
     reuses: u64,
     /// Lives and evictions by content.
@@ -58,15 +59,14 @@ impl Refetched {
 
 impl Lives {
     /// The columns that are read.
-    pub(crate) const COLUMNS: [&'static str; 9] = [
+    pub(crate) const COLUMNS: [&'static str; 8] = [
         "prefix_hash",
         "released_by",
         "end",
         "lifetime_ns",
         "idle_ns",
         "reuse_count",
-        "reuse_gap_first_ns",
-        "reuse_gap_max_ns",
+        "reuse_gap_sum_ns",
         "sample_every",
     ];
 
@@ -75,11 +75,7 @@ impl Lives {
         let (end, released) = (cols.strings("end")?, cols.strings("released_by")?);
         let (hash, lifetime) = (cols.numbers("prefix_hash")?, cols.numbers("lifetime_ns")?);
         let (idle, count) = (cols.numbers("idle_ns")?, cols.numbers("reuse_count")?);
-        let (first, longest) = (
-            cols.numbers("reuse_gap_first_ns")?,
-            cols.numbers("reuse_gap_max_ns")?,
-        );
-        let every = cols.numbers("sample_every")?;
+        let (gap_sum, every) = (cols.numbers("reuse_gap_sum_ns")?, cols.numbers("sample_every")?);
         let (mut idles, mut gaps) = (Vec::new(), Vec::new());
         for row in 0..cols.rows() {
             let how = end.get(row).unwrap_or("unknown");
@@ -88,8 +84,11 @@ impl Lives {
             self.self_inflicted += u64::from(evicted && released.get(row) == Some("preempted"));
             self.sample_every = self.sample_every.max(every.get(row).unwrap_or(1));
             idles.extend(idle.get(row).filter(|_| evicted));
-            gaps.extend(first.get(row));
-            gaps.extend(longest.get(row).filter(|_| count.get(row).unwrap_or(0) > 1));
+            gaps.extend(
+                gap_sum
+                    .get(row)
+                    .and_then(|sum| sum.checked_div(count.get(row).unwrap_or(0))),
+            );
             self.reuses += count.get(row).unwrap_or(0);
             self.reused += u64::from(count.get(row).unwrap_or(0) > 0);
             if let Some(hash) = hash.get(row) {
@@ -97,7 +96,7 @@ impl Lives {
             }
         }
         self.idle.extend(&idles);
-        self.reuse_gap.extend(&gaps);
+        self.reuse_gap_mean.extend(&gaps);
         Ok(())
     }
 
@@ -148,7 +147,7 @@ impl Lives {
                 .for_each(|(time, count)| *mine.entry(time).or_default() += count);
         }
         self.idle.merge(other.idle);
-        self.reuse_gap.merge(other.reuse_gap);
+        self.reuse_gap_mean.merge(other.reuse_gap_mean);
         self.reused += other.reused;
         self.reuses += other.reuses;
         self.sample_every = self.sample_every.max(other.sample_every);

@@ -14,8 +14,9 @@ mod lives;
 mod stack;
 
 pub use accesses::{AccessSummary, access_curve, access_summary};
-pub(crate) use answers::NO_ACCESSES;
-pub use answers::{KvAnswers, MULTIPLES, Residency, WhatIf, answers};
-pub use curve::{CurvePoint, MissRatioCurve, ReuseDistance, ShardsOptions, exact_curve, sampled_curve};
+pub use answers::{KvAnswers, MULTIPLES, Residency, ReuseGapOf, WhatIf, answers};
+pub use curve::{
+    CurvePoint, FEWEST_CONTENTS, MissRatioCurve, ReuseDistance, ShardsOptions, exact_curve, sampled_curve,
+};
 pub use lives::{Lives, Refetched};
 pub use stack::StackDistances;

@@ -83,6 +83,12 @@ impl Bins {
         self.first << self.shift
     }
 
+    /// When a bin begins.
+    pub(crate) fn start_of(&self, bin: usize) -> i64 {
+        let number = self.first.saturating_add(as_signed(bin));
+        number.saturating_mul(self.width_ns())
+    }
+
     fn end_of(&self, bin: usize) -> i64 {
         let number = self.first.saturating_add(as_signed(bin)).saturating_add(1);
         number.checked_mul(self.width_ns()).unwrap_or(i64::MAX)
@@ -162,6 +168,20 @@ impl Bins {
         if let Some(slot) = self.counters.get_mut(counter).and_then(|bins| bins.get_mut(bin)) {
             *slot = slot.saturating_add(value);
         }
+    }
+
+    /// Counts an amount evenly over the bins from one time to another; together they get all of it.
+    pub(crate) fn spread(&mut self, counter: usize, from_ns: i64, to_ns: i64, value: u64) {
+        let last = self.bin(to_ns);
+        let length = u128::from(to_ns.abs_diff(from_ns).max(1));
+        let mut given = 0;
+        for bin in self.bin(from_ns)..last {
+            let until = u128::from(self.end_of(bin).abs_diff(from_ns)).min(length);
+            let sum = u64::try_from(u128::from(value) * until / length).unwrap_or(value);
+            self.count(counter, bin, sum - given);
+            given = sum;
+        }
+        self.count(counter, last, value - given);
     }
 
     pub(crate) fn gauge(&mut self, gauge: usize, bin: usize, value: &GaugeBin) {
@@ -298,6 +318,19 @@ mod tests {
             }
             let fewer = parts.at_most(10);
             prop_assert_eq!(fewer.counters[0].iter().sum::<u64>(), times.len() as u64 - 1);
+        }
+
+        #[test]
+        fn what_is_spread_fills_every_bin_as_far_as_it_reaches(from in 0_i64..1 << 40, length in 1_i64..1 << 34) {
+            let mut bins = Bins::new(0, 1);
+            bins.reserve(from, from + length);
+            bins.spread(0, from, from + length, length.unsigned_abs());
+            let counts = &bins.counters[0];
+            prop_assert_eq!(counts.iter().sum::<u64>(), length.unsigned_abs());
+            for (bin, count) in counts.iter().enumerate() {
+                let inside = (bins.end_of(bin).min(from + length) - bins.start_of(bin).max(from)).max(0).unsigned_abs();
+                prop_assert!(count.abs_diff(inside) <= 1, "{} of {}", count, inside);
+            }
         }
 
         #[test]

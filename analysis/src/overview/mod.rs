@@ -145,6 +145,13 @@ impl<'a> Overview<'a> {
         &self.damage
     }
 
+    /// Whether parts of a table were passed over.
+    pub(crate) fn is_damaged(&self, table: Table) -> bool {
+        let parts = self.run.parts(table);
+        let of_table = |damage: &Damage| parts.iter().any(|part| part.path == damage.path);
+        self.damage.iter().any(of_table)
+    }
+
     /// Block lives; `None` if the run did not record them.
     pub fn lives(&self) -> Option<&Lives> {
         self.lives.as_ref()

@@ -60,8 +60,8 @@ const KEPT_LONGEST: usize = 5;
 pub struct LongStep {
     /// How long.
     pub step_time_ns: u64,
-    /// The step's number.
-    pub step: u64,
+    /// The step's number; `None` where steps have none.
+    pub step: Option<u64>,
     /// When it began, in UTC.
     pub start_ns: i64,
     /// Tokens computed by prefill.
@@ -107,6 +107,8 @@ pub(crate) struct Lane {
 #[derive(Debug, Clone, Copy)]
 struct State {
     end: i64,
+    /// Whether the step's time is known, and so its end.
+    is_timed: bool,
     gauges: [Option<f64>; GAUGES.len()],
 }
 
@@ -228,7 +230,8 @@ impl Lane {
             .min(starts.iter().copied().min().unwrap_or(i64::MAX));
         self.end_ns = self.end_ns.max(last);
         let held = self.last.map_or(first, |state| state.end);
-        self.bins.reserve(held.min(first), held.max(last));
+        let begun = starts.iter().copied().min().unwrap_or(first);
+        self.bins.reserve(held.min(first).min(begun), held.max(last));
         if let Some(state) = self.last {
             self.between(&state, starts.first().copied().unwrap_or(first), first);
         }
@@ -238,7 +241,7 @@ impl Lane {
                 *total = total.saturating_add(numbers.sum());
             }
         }
-        self.segments(&columns, ends);
+        self.segments(&columns, starts, ends);
         self.inner_gaps(&columns, starts, ends);
         self.remember(&columns, starts, cols)?;
         self.last = Some(columns.state(ends.len() - 1, last));
@@ -246,7 +249,7 @@ impl Lane {
     }
 
     /// Adds rows bin by bin: what lies within a bin in one go, what crosses its end by itself.
-    fn segments(&mut self, columns: &Columns<'_>, ends: &[i64]) {
+    fn segments(&mut self, columns: &Columns<'_>, starts: &[i64], ends: &[i64]) {
         let weights: Vec<f64> = ends
             .windows(2)
             .map(|pair| signed(pair[1] - pair[0]).max(0.0))
@@ -256,7 +259,12 @@ impl Lane {
             let next = at + self.bins.run(ends.get(at..).unwrap_or(&[])).max(1);
             let bin = self.bins.bin(ends[at]);
             for (counter, numbers) in columns.counters.iter().enumerate() {
-                let sum = numbers.sum_of(at..next);
+                let from = if matches!(counter, STEP_TIME | DEVICE_TIME) {
+                    self.crossing(counter, *numbers, (starts, ends), at..next)
+                } else {
+                    at
+                };
+                let sum = numbers.sum_of(from..next);
                 self.bins.count(counter, bin, sum);
             }
             let inside = at..next - 1;
@@ -274,10 +282,39 @@ impl Lane {
         }
     }
 
+    /// Spreads the time of steps that end in a bin and began before it over the bins that they cover; gives the first row
+    /// that needs none of that.
+    fn crossing(
+        &mut self,
+        counter: usize,
+        times: Numbers<'_>,
+        (starts, ends): (&[i64], &[i64]),
+        rows: Range<usize>,
+    ) -> usize {
+        let Some(bin) = ends.get(rows.start).map(|end| self.bins.bin(*end)) else {
+            return rows.start;
+        };
+        let begin = self.bins.start_of(bin);
+        for row in rows.clone() {
+            let (Some(start), Some(end)) = (starts.get(row), ends.get(row)) else {
+                return row;
+            };
+            if *start >= begin {
+                return row;
+            }
+            if let Some(time) = times.get(row) {
+                self.bins.spread(counter, *start, *end, time);
+            }
+        }
+        rows.end
+    }
+
     /// What held between a step and the next one.
     fn between(&mut self, state: &State, next_start: i64, next_end: i64) {
         self.bins.hold(&state.gauges, state.end, next_end);
-        self.gap(next_start.saturating_sub(state.end), state.end, state.requests());
+        if state.is_timed {
+            self.gap(next_start.saturating_sub(state.end), state.end, state.requests());
+        }
     }
 
     fn gap(&mut self, gap: i64, start_ns: i64, [running, waiting, swapped]: [u64; 3]) {
@@ -305,7 +342,7 @@ impl Lane {
     fn inner_gaps(&mut self, columns: &Columns<'_>, starts: &[i64], ends: &[i64]) {
         let later = starts.get(1..).unwrap_or(&[]);
         for (row, (start, end)) in later.iter().zip(ends).enumerate() {
-            if start > end {
+            if start > end && columns.counters[STEP_TIME].get(row).is_some() {
                 let requests = [0, 1, 2].map(|gauge| columns.gauges[gauge].get(row).unwrap_or(0));
                 self.gap(start - end, *end, requests);
             }
@@ -336,7 +373,7 @@ impl Lane {
             };
             self.longest.push(LongStep {
                 step_time_ns,
-                step: numbers.get(row).unwrap_or(0),
+                step: numbers.get(row),
                 start_ns: *start_ns,
                 prefill_tokens: columns.counters[PREFILL_TOKENS].get(row).unwrap_or(0),
                 decode_tokens: columns.counters[DECODE_TOKENS].get(row).unwrap_or(0),
@@ -399,6 +436,7 @@ fn keep_longest(steps: &mut Vec<LongStep>) {
 const PREFILL_TOKENS: usize = 2;
 const DECODE_TOKENS: usize = 3;
 const STEP_TIME: usize = 15;
+const DEVICE_TIME: usize = 16;
 
 /// A gauge over rows that lie in one bin; the last of them weighs nothing yet.
 fn within(
@@ -459,6 +497,7 @@ impl<'a> Columns<'a> {
     fn state(&self, row: usize, end: i64) -> State {
         State {
             end,
+            is_timed: self.counters[STEP_TIME].get(row).is_some(),
             gauges: self.gauges.map(|numbers| numbers.float(row)),
         }
     }

@@ -156,6 +156,14 @@ impl Document {
         self.blocks.push(Block::Paragraph(text.into()));
     }
 
+    /// Adds what limits the figures, under a heading of its own.
+    pub fn notes(&mut self, notes: &[String]) {
+        if !notes.is_empty() {
+            self.heading("Notes");
+            self.list(notes.to_vec());
+        }
+    }
+
     /// Adds a list; an empty one is left out.
     pub fn list(&mut self, items: Vec<String>) {
         if !items.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::plot::{Axis, Body, Colour, Lines, Made, Mark, Plot, Section, Series};
 use super::time::{Frame, lines, missing};
-use crate::kv::{NO_ACCESSES, Residency};
+use crate::kv::Residency;
 use crate::num::float;
 use crate::render::number::{grouped, percent};
 
@@ -51,7 +51,8 @@ fn miss_ratio(frame: &Frame<'_, '_>) -> Made {
         }
     }
     if series.is_empty() {
-        return Err(missing(id, title, Section::Cache, NO_ACCESSES));
+        let reason = frame.runs.first().map_or(String::new(), |run| run.kv.no_curve());
+        return Err(missing(id, title, Section::Cache, &reason));
     }
     kinds.dedup();
     let note = format!(
@@ -90,7 +91,7 @@ fn residency(frame: &Frame<'_, '_>) -> Made {
         let reason = if events + censored > 0 {
             "no block's life ended while the run was recorded"
         } else {
-            "the run holds no table `blocks`"
+            "the run holds no table `blocks`, or no length of a block's life"
         };
         return Err(missing(id, title, Section::Cache, reason));
     }

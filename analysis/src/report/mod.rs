@@ -142,6 +142,12 @@ fn plots(runs: &[RunData<'_>]) -> (Vec<Plot>, Vec<Missing>) {
     if runs.len() > 1 {
         plots.extend(latency::heat_maps_by_run(&frame));
     }
+    for plot in &mut plots {
+        if let Body::Lines(lines) = &mut plot.body {
+            // A curve by itself may still be one run's of several.
+            lines.named = runs.len() > 1 || lines.series.len() > 1;
+        }
+    }
     (plots, missing)
 }
 

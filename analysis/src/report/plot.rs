@@ -271,6 +271,8 @@ pub struct Lines {
     pub stacked: bool,
     /// Lines across.
     pub marks: Vec<Mark>,
+    /// Whether the curves have to be told apart: there are several, or one of several runs.
+    pub named: bool,
 }
 
 /// Counts in a grid.

@@ -65,7 +65,7 @@ impl<'a> RunData<'a> {
         let slowest = if rows(Table::Requests) > 0 {
             why(run, &Which::Slowest(SLOWEST), options)?
         } else {
-            Explanations(Vec::new())
+            Explanations::default()
         };
         let ticks = if rows(Table::Steps) > 0 {
             rows(Table::Steps) / STEPS_PER_BIN

@@ -8,10 +8,10 @@ use crate::why::{Explanation, Phase};
 
 /// The slowest requests: where their time went, and the steps that did it.
 pub(super) fn table(run: &Told) -> String {
-    if run.slowest.0.is_empty() {
+    if run.slowest.requests.is_empty() {
         return "<p class=\"calm\">No finished request was recorded.</p>\n".to_owned();
     }
-    let rows: String = run.slowest.0.iter().map(request).collect();
+    let rows: String = run.slowest.requests.iter().map(request).collect();
     format!(
         "<div class=\"scroll\"><table class=\"slowest\"><thead><tr><th>request</th><th class=\"number\">end to end</th>\
          <th class=\"number\">TTFT</th><th class=\"number\">prompt</th><th class=\"number\">cached</th>\
@@ -109,7 +109,7 @@ fn steps(request: &Explanation) -> String {
         let phase = escape(&step.phase.to_string());
         format!(
             "<tr><td>{phase}</td><td class=\"number\">{}</td>{cells}</tr>\n",
-            grouped(step.step)
+            step.number()
         )
     };
     let rows: String = request.steps.iter().map(step).collect();

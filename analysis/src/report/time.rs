@@ -134,6 +134,7 @@ pub(super) fn lines(series: Vec<Series>) -> Lines {
         series,
         stacked: false,
         marks: Vec::new(),
+        named: false,
     }
 }
 
@@ -147,6 +148,7 @@ fn stack(series: Vec<Series>) -> Lines {
         series: series.into_iter().map(|series| bare(series).filled()).collect(),
         stacked: true,
         marks: Vec::new(),
+        named: false,
     }
 }
 
@@ -294,12 +296,9 @@ fn preemptions(frame: &Frame<'_, '_>) -> Made {
         ("preemptions_recompute", "by recompute", Colour::RED),
         ("preemptions_swap", "by swap", Colour::ORANGE),
     ];
-    let mut series = frame.rates(&parts, 60e9);
-    let known = !series.is_empty();
-    series.retain(|series| !series.is_nothing());
+    let series = frame.rates(&parts, 60e9);
     if series.is_empty() {
-        let reason = if known { "there were none" } else { NO_STEPS };
-        return Err(missing(id, title, Section::Time, reason));
+        return Err(missing(id, title, Section::Time, NO_STEPS));
     }
     let note = "requests that gave their blocks back before they were done";
     let axis = Axis::new("preemptions", "1/min");
@@ -340,7 +339,7 @@ fn busy(frame: &Frame<'_, '_>) -> Made {
     if series.is_empty() {
         return Err(missing(id, title, Section::Steps, "the run holds no steps"));
     }
-    // A long step counts whole in the bin in which it ends.
+    // Several engines side by side work for more than all of the time.
     for value in series.iter_mut().flat_map(|series| &mut series.y).flatten() {
         value.0 = value.0.min(1.0);
     }

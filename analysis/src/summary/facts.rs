@@ -1,5 +1,6 @@
 //! What the run is, how its blocks were divided, how busy it was.
 
+use crate::error::Damage;
 use crate::num::{float, ratio, signed};
 use crate::overview::{Overview, steps};
 use crate::run::{Format, JobFacts};
@@ -206,6 +207,10 @@ impl Overview<'_> {
         }
         let share = |name: &str| ratio(float(self.step_total(name)?), span).map(|share| share.min(1.0));
         out.busy = share("step_time_ns");
+        if out.busy.is_none() {
+            // Without their time nobody knows where steps end.
+            return out;
+        }
         out.device = share("device_time_ns");
         out.idle_with_requests = ratio(idle, span);
         out.idle_without_requests = ratio(empty, span);
@@ -213,7 +218,7 @@ impl Overview<'_> {
     }
 
     /// What limits the figures.
-    pub(super) fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.run.is_finished() {
             notes.push("the run has not ended cleanly: figures are of what was flushed".to_owned());
@@ -221,12 +226,7 @@ impl Overview<'_> {
         if let Some(job) = self.run.job() {
             notes.extend(job.notes());
         }
-        for damage in &self.damage {
-            let rows = damage
-                .rows
-                .map_or_else(String::new, |rows| format!(" ({rows} rows)"));
-            notes.push(format!("left out{rows}: {damage}: {}", damage.cause));
-        }
+        notes.extend(self.damage.iter().map(Damage::note));
         let end = self.run.manifest().end.as_ref();
         for (table, rows) in end
             .iter()

@@ -48,10 +48,7 @@ impl Summary {
         if self.distributions.iter().any(|found| found.count > 0) {
             out.heading("Distributions");
             out.table(self.distributions_table());
-            out.paragraph(
-                "± is where the quantile lies at 95 % confidence if values are independent; ~ is known to within a \
-                 histogram's bucket; n<… marks a quantile that so few values can't support",
-            );
+            self.legend().into_iter().for_each(|text| out.paragraph(text));
         }
         let gauges = self.gauges_table();
         if !gauges.is_empty() {
@@ -63,10 +60,7 @@ impl Summary {
             out.paragraph("none");
         }
         out.list(self.warnings.iter().map(warning).collect());
-        if !self.notes.is_empty() {
-            out.heading("Notes");
-            out.list(self.notes.clone());
-        }
+        out.notes(&self.notes);
         out
     }
 
@@ -200,6 +194,30 @@ impl Summary {
             table.row(cells);
         }
         table
+    }
+
+    /// What the marks mean that are in the table of distributions.
+    fn legend(&self) -> Option<String> {
+        let shown = || self.distributions.iter().filter(|found| found.count > 0);
+        let quantiles = || shown().flat_map(|found| &found.quantiles);
+        let is_told = |quantile: &QuantileEstimate| quantile.supported && quantile.value.is_some();
+        let marks = [
+            (
+                quantiles().any(|quantile| is_told(quantile) && quantile.low.zip(quantile.high).is_some()),
+                "± is where the quantile lies at 95 % confidence if values are independent",
+            ),
+            (
+                shown().any(|found| found.basis == Basis::Buckets && found.quantiles.iter().any(is_told)),
+                "~ is known to within a histogram's bucket",
+            ),
+            (
+                quantiles().any(|quantile| !quantile.supported),
+                "n<… marks a quantile that so few values can't support",
+            ),
+        ];
+        let used = marks.iter().filter(|(used, _)| *used).map(|(_, text)| *text);
+        let used: Vec<_> = used.collect();
+        (!used.is_empty()).then(|| used.join("; "))
     }
 
     fn gauges_table(&self) -> Table {

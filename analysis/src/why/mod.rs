@@ -9,7 +9,7 @@ mod render;
 mod rows;
 mod witness;
 
-use crate::error::{AnalysisError, Result};
+use crate::error::{AnalysisError, Damage, Result};
 use crate::num::{float, ratio};
 use crate::run::Run;
 use crate::scan::ScanOptions;
@@ -69,8 +69,8 @@ pub struct PhaseTime {
 pub struct StepCost {
     /// The phase that the request was in.
     pub phase: Phase,
-    /// The step's number.
-    pub step: u64,
+    /// The step's number; `None` where steps have none.
+    pub step: Option<u64>,
     /// When it began, in UTC.
     pub start_ns: i64,
     /// How long it took.
@@ -142,10 +142,17 @@ impl Explanation {
     }
 }
 
-/// Requests of a run, explained; the slowest first. Serialises to JSON; `Display` is for people.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+/// Requests of a run, explained. Serialises to JSON, as the list of requests; `Display` is for people.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 #[serde(transparent)]
-pub struct Explanations(pub Vec<Explanation>);
+#[non_exhaustive]
+pub struct Explanations {
+    /// The requests, the slowest first.
+    pub requests: Vec<Explanation>,
+    /// What limits them: parts left out.
+    #[serde(skip)]
+    pub notes: Vec<String>,
+}
 
 /// Explains requests.
 ///
@@ -153,17 +160,20 @@ pub struct Explanations(pub Vec<Explanation>);
 /// [`AnalysisError::NoTable`] if requests were not recorded, [`AnalysisError::UnknownRequest`] if none has the
 /// identifier, or what reading the run gives.
 pub fn why(run: &Run, which: &Which, options: ScanOptions) -> Result<Explanations> {
-    let mut found = rows::requests(run, which, options)?;
-    if let (true, Which::Request(request_id)) = (found.is_empty(), which) {
+    let (mut found, mut damage) = rows::requests(run, which, options)?;
+    if let (true, true, Which::Request(request_id)) = (found.is_empty(), damage.is_empty(), which) {
         let (run_id, request_id) = (run.id().to_owned(), request_id.clone());
         return Err(AnalysisError::UnknownRequest { run_id, request_id });
     }
     found.sort_by_key(|request| std::cmp::Reverse(request.e2e_ns));
     if run.has(Table::Steps) && !found.is_empty() {
-        witness::blame(run, &mut found, options)?;
+        damage.extend(witness::blame(run, &mut found, options)?);
     }
     found.iter_mut().for_each(Explanation::shares);
-    Ok(Explanations(found))
+    Ok(Explanations {
+        requests: found,
+        notes: damage.iter().map(Damage::note).collect(),
+    })
 }
 
 impl Explanation {

@@ -1,6 +1,6 @@
 //! Explanations for people.
 
-use super::{Explanation, Explanations, Phase};
+use super::{Explanation, Explanations, Phase, StepCost};
 use crate::num::float;
 use crate::render::number::{duration, grouped, percent, utc};
 use crate::render::{Document, Table};
@@ -16,11 +16,13 @@ impl Explanation {
         let cached = self
             .cached_prompt_tokens
             .map_or(String::new(), |tokens| format!(" ({} cached)", grouped(tokens)));
-        let ttft = self
-            .ttft_ns
-            .map_or("never".to_owned(), |ttft| duration(float(ttft)));
+        let ttft = match (self.ttft_ns, self.generation_tokens) {
+            (Some(ttft), _) => format!("first token after {}", duration(float(ttft))),
+            (None, 0) => "no token".to_owned(),
+            (None, _) => "first token at an unknown time".to_owned(),
+        };
         out.paragraph(format!(
-            "arrived {}, first token after {ttft}, prompt {} tokens{cached}, generated {}, preempted {} times, ended: {}",
+            "arrived {}, {ttft}, prompt {} tokens{cached}, generated {}, preempted {} times, ended: {}",
             utc(self.arrival_ns),
             grouped(self.prompt_tokens),
             grouped(self.generation_tokens),
@@ -47,10 +49,17 @@ impl Explanation {
             let times = [step.step_time_ns, step.cost_ns].map(|time| duration(float(time)));
             let [took, cost] = times;
             let counts = [step.prefill_tokens, step.decode_requests, step.preemptions].map(grouped);
-            let cells = [step.phase.to_string(), grouped(step.step), took, cost];
+            let cells = [step.phase.to_string(), step.number(), took, cost];
             steps.row(cells.into_iter().chain(counts));
         }
         out.table(steps);
+    }
+}
+
+impl StepCost {
+    /// The step's number, or that it has none.
+    pub(crate) fn number(&self) -> String {
+        self.step.map_or("unknown".to_owned(), grouped)
     }
 }
 
@@ -94,10 +103,17 @@ impl Explanations {
 
     fn document(&self) -> Document {
         let mut out = Document::default();
-        if self.0.is_empty() {
-            out.paragraph("no request has finished in this run");
+        if self.requests.is_empty() {
+            out.paragraph(if self.notes.is_empty() {
+                "no request has finished in this run"
+            } else {
+                "no such request in what could be read"
+            });
         }
-        self.0.iter().for_each(|request| request.describe(&mut out));
+        self.requests
+            .iter()
+            .for_each(|request| request.describe(&mut out));
+        out.notes(&self.notes);
         out
     }
 }

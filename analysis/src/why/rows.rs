@@ -1,7 +1,7 @@
 //! The requests that are explained, from their rows.
 
 use super::{Explanation, MOST_REQUESTS, Phase, PhaseTime, Which};
-use crate::error::{AnalysisError, Result};
+use crate::error::{AnalysisError, Damage, Result};
 use crate::run::Run;
 use crate::scan::{Cols, ScanOptions};
 use arrow_array::RecordBatch;
@@ -28,7 +28,11 @@ const COLUMNS: [&str; 18] = [
     "preemptions_recompute",
 ];
 
-pub(super) fn requests(run: &Run, which: &Which, options: ScanOptions) -> Result<Vec<Explanation>> {
+pub(super) fn requests(
+    run: &Run,
+    which: &Which,
+    options: ScanOptions,
+) -> Result<(Vec<Explanation>, Vec<Damage>)> {
     let mut columns = COLUMNS.to_vec();
     columns.push("preemptions_swap");
     let scan = run.scan(Table::Requests)?.columns(&columns).options(options);
@@ -66,7 +70,8 @@ pub(super) fn requests(run: &Run, which: &Which, options: ScanOptions) -> Result
         found.extend(more);
         keep(found);
     };
-    Ok(scan.fold(Vec::new, step, merge)?.value)
+    let scanned = scan.fold(Vec::new, step, merge)?;
+    Ok((scanned.value, scanned.damage))
 }
 
 fn explanation(cols: Cols<'_>, row: usize) -> Result<Explanation> {

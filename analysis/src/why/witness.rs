@@ -1,7 +1,7 @@
 //! What the steps say about requests.
 
 use super::{Explanation, Phase, PhaseTime, StepCost, TOLD_STEPS};
-use crate::error::Result;
+use crate::error::{Damage, Result};
 use crate::overview::steps;
 use crate::run::Run;
 use crate::scan::{Cols, ScanOptions};
@@ -39,7 +39,7 @@ fn keep_costliest(steps: &mut Vec<StepCost>) {
     steps.truncate(TOLD_STEPS);
 }
 
-pub(super) fn blame(run: &Run, found: &mut [Explanation], options: ScanOptions) -> Result<()> {
+pub(super) fn blame(run: &Run, found: &mut [Explanation], options: ScanOptions) -> Result<Vec<Damage>> {
     let columns = [
         "timestamp",
         "source",
@@ -60,11 +60,11 @@ pub(super) fn blame(run: &Run, found: &mut [Explanation], options: ScanOptions) 
             .for_each(|(mine, theirs)| mine.merge(theirs));
     };
     let step = |witnesses: &mut Vec<Witness>, batch: &RecordBatch| look(requests, witnesses, batch);
-    let witnesses = scan.fold(new, step, merge)?.value;
-    for (request, witness) in found.iter_mut().zip(witnesses) {
+    let witnesses = scan.fold(new, step, merge)?;
+    for (request, witness) in found.iter_mut().zip(witnesses.value) {
         request.settle(witness);
     }
-    Ok(())
+    Ok(witnesses.damage)
 }
 
 /// Lets every request see the steps that ran while it was there.
@@ -99,7 +99,7 @@ fn look(requests: &[Explanation], witnesses: &mut [Witness], batch: &RecordBatch
             }
             let cost = StepCost {
                 phase: request.phase_at(*start),
-                step: step.get(row).unwrap_or(0),
+                step: step.get(row),
                 start_ns: *start,
                 step_time_ns: time.get(row).unwrap_or(0),
                 cost_ns: time.get(row).unwrap_or(0),

@@ -68,7 +68,7 @@ fn a_column_that_nothing_can_be_told_without() {
     );
 }
 
-fn without_column(csv: &str, column: &str) -> String {
+pub(crate) fn without_column(csv: &str, column: &str) -> String {
     let at = csv
         .lines()
         .next()

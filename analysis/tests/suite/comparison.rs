@@ -97,6 +97,54 @@ fn a_slow_down_of_five_percent_is_found() {
 }
 
 #[test]
+fn a_run_does_not_differ_from_itself_at_all() {
+    let same = compared(&served(7, 1, 1.0), &served(7, 1, 1.0));
+    let quantiles = same.metrics.iter().flat_map(|metric| &metric.quantiles);
+    let ratios: Vec<_> = quantiles.map(|quantile| quantile.ratio.unwrap()).collect();
+    assert!(ratios.len() >= 21, "{}", ratios.len());
+    for shift in ratios
+        .iter()
+        .chain(same.metrics.iter().flat_map(|metric| &metric.shift))
+    {
+        assert!(
+            (shift.low - 1.0).abs() < 1e-12 && (shift.high - 1.0).abs() < 1e-12,
+            "{shift:?}"
+        );
+        assert!(shift.p > 0.99, "{shift:?}");
+    }
+}
+
+/// Of seeded pairs of the same requests, how many intervals of a quantile hold the true ratio, and how wide they are.
+#[test]
+fn intervals_of_paired_quantiles_cover() {
+    let pair = |seed: u64| {
+        let found = compared(
+            &served(7, 9_000 + 2 * seed, 1.0),
+            &served(7, 9_001 + 2 * seed, 1.0),
+        );
+        let ttft = found.metric("ttft").unwrap();
+        let ratios = ttft.quantiles.iter().map(|found| found.ratio.unwrap());
+        ratios.collect::<Vec<_>>()
+    };
+    let pairs: Vec<_> = (0..50).map(pair).collect();
+    for (at, widest) in [0.12, 0.5, 1.0].into_iter().enumerate() {
+        let covering = pairs
+            .iter()
+            .filter(|found| found[at].low <= 1.0 && 1.0 <= found[at].high);
+        let (covering, width) = (
+            covering.count(),
+            pairs
+                .iter()
+                .map(|found| found[at].high / found[at].low - 1.0)
+                .sum::<f64>()
+                / 50.0,
+        );
+        eprintln!("quantile {at}: {covering} of 50 intervals hold the truth, {width:.3} wide");
+        assert!(covering >= 44 && width < widest, "{covering} of 50, {width}");
+    }
+}
+
+#[test]
 fn conditions_fail_where_they_should() {
     let out = tempfile::tempdir().unwrap();
     let a = Run::open(made::parquet(out.path(), "a", &served(7, 1, 1.0))).unwrap();
@@ -120,7 +168,7 @@ fn conditions_fail_where_they_should() {
     assert!(
         comparison
             .markdown()
-            .contains("| time to first token, shift (means) |")
+            .contains("| time to first token, shift of the typical request |")
     );
     assert!(comparison.json().unwrap().contains("\"verdict\": \"higher\""));
 }

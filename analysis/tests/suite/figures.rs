@@ -1,6 +1,8 @@
 //! Figures equal those that the rows give when computed the plain way.
 
+use crate::bad_input::without_column;
 use crate::made::{self, Made, healthy, life, sample};
+use kvlens_analysis::kv::answers;
 use kvlens_analysis::overview::{Basis, Overview};
 use kvlens_analysis::why::{Phase, Which, why};
 use kvlens_analysis::{Run, ScanOptions};
@@ -172,8 +174,8 @@ fn why_adds_up_and_names_the_steps() {
         .for_each(|step| step.monotonic_ns += 1_980_000_000);
     opened(&made, |run| {
         let found = why(run, &Which::Slowest(2), ScanOptions::default()).unwrap();
-        assert_eq!(found.0.len(), 2);
-        let first = &found.0[0];
+        assert_eq!(found.requests.len(), 2);
+        let first = &found.requests[0];
         assert_eq!(
             (first.request_id.as_str(), first.dominant()),
             (id.as_str(), Some(Phase::Stalled))
@@ -185,12 +187,61 @@ fn why_adds_up_and_names_the_steps() {
         let worst = first.steps.iter().max_by_key(|step| step.cost_ns).unwrap();
         assert_eq!(
             (worst.step, worst.phase),
-            (culprit as u64, Phase::Decode),
+            (Some(culprit as u64), Phase::Decode),
             "{:?}",
             first.steps
         );
         assert!(found.text().contains("stalled by prefills"));
         let same = why(run, &Which::Request(id.as_str().into()), ScanOptions::default()).unwrap();
-        assert_eq!(same.0[0], *first);
+        assert_eq!(same.requests[0], *first);
+    });
+}
+
+/// A healthy run whose table lacks a column.
+fn lacking(table: &str, column: &str, ask: impl FnOnce(&Run)) {
+    let out = tempfile::tempdir().unwrap();
+    let mut made = healthy(400, 6);
+    made.blocks = (0..50).map(|hash| life(hash, BlockEnd::Evicted, 1_000)).collect();
+    let dir = made::csv(out.path(), "run", &made, true);
+    let path = dir.join(format!("{table}.csv"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, without_column(&text, column)).unwrap();
+    ask(&Run::open(dir).unwrap());
+}
+
+#[test]
+fn what_has_no_column_is_unknown() {
+    let slowest = |run: &Run| why(run, &Which::Slowest(3), ScanOptions::default()).unwrap();
+    lacking("steps", "step_time_ns", |run| {
+        let overview = Overview::read(run, ScanOptions::default()).unwrap();
+        let summary = overview.summary();
+        let time = summary.utilisation;
+        assert_eq!(
+            (time.busy, time.device, time.idle_with_requests),
+            (None, None, None)
+        );
+        let text = summary.text();
+        assert!(
+            !text.contains("idle") && !text.contains("on the device"),
+            "{text}"
+        );
+        assert!(summary.warnings.is_empty(), "{:?}", summary.warnings);
+    });
+    lacking("steps", "step", |run| {
+        let found = slowest(run);
+        let steps: Vec<_> = found.requests.iter().flat_map(|one| &one.steps).collect();
+        assert!(!steps.is_empty() && steps.iter().all(|step| step.step.is_none()));
+        assert!(found.text().contains("unknown"), "{found}");
+    });
+    lacking("requests", "time_to_first_token_ns", |run| {
+        let text = slowest(run).text();
+        assert!(text.contains("first token at an unknown time"), "{text}");
+    });
+    lacking("blocks", "lifetime_ns", |run| {
+        let found = answers(run, None, ScanOptions::default()).unwrap();
+        assert!(
+            found.residency.is_none() && !found.text().contains("outlived"),
+            "{found}"
+        );
     });
 }

@@ -2,7 +2,7 @@
 
 use crate::made::{self, Made, access, healthy, life, sample};
 use kvlens_analysis::kv::{MULTIPLES, answers, exact_curve};
-use kvlens_analysis::report::{Body, Heat, Lines, MAX_RUNS, Plot, Report};
+use kvlens_analysis::report::{Body, Heat, Lines, MAX_RUNS, Plot, Report, Size};
 use kvlens_analysis::{AnalysisError, Run, ScanOptions};
 use kvlens_core::record::{BlockEnd, Opt32, Text};
 use std::fs;
@@ -155,6 +155,32 @@ fn rates_add_up_and_heat_maps_count_every_row() {
 }
 
 #[test]
+fn a_step_counts_in_every_bin_that_it_covers() {
+    let mut made = full(400, 9);
+    // The first of them arrived before the first step.
+    made.requests.clear();
+    // Steps without a gap, of which many are longer than a bin.
+    let mut at = made::START;
+    for (place, step) in made.steps.iter_mut().enumerate() {
+        let time = if place % 10 == 0 {
+            3_000_000_000
+        } else {
+            20_000_000
+        };
+        step.monotonic_ns = at;
+        step.step_time_ns = time.into();
+        at += time;
+    }
+    let report = read(&made);
+    let busy = &lines(report.plot("busy").unwrap()).series[0];
+    let known: Vec<f64> = busy.y.iter().flatten().map(|value| value.0).collect();
+    assert!(
+        known.len() > 20 && known.iter().all(|share| *share > 0.999),
+        "{known:?}"
+    );
+}
+
+#[test]
 fn a_page_does_not_grow_with_the_run_and_keeps_extremes() {
     let mut long = full(60_000, 4);
     long.steps[31_234].requests_waiting = 777;
@@ -232,6 +258,39 @@ fn runs_are_laid_over_each_other() {
     ));
     let twice = Report::read(&[&runs[0], &runs[0]], ScanOptions::default()).unwrap();
     assert_eq!(lines(twice.plot("ttft_cdf").unwrap()).series[1].name, "run-0 (2)");
+}
+
+#[test]
+fn one_run_of_several_with_data_is_named() {
+    let out = tempfile::tempdir().unwrap();
+    let mut bare = full(400, 1);
+    bare.accesses.clear();
+    let dirs = [
+        made::parquet(out.path(), "with-look-ups", &full(400, 0)),
+        made::parquet(out.path(), "without", &bare),
+    ];
+    let runs = dirs.map(|dir| Run::open(dir).unwrap());
+    let both = Report::read(&[&runs[0], &runs[1]], ScanOptions::default()).unwrap();
+    let plot = both.plot("miss_ratio").unwrap();
+    assert_eq!(lines(plot).series.len(), 1);
+    assert!(plot.svg(Size::default()).contains("with-look-ups"));
+    let alone = Report::read(&[&runs[0]], ScanOptions::default()).unwrap();
+    let plot = alone.plot("miss_ratio").unwrap();
+    assert!(!plot.svg(Size::default()).contains("with-look-ups"));
+}
+
+#[test]
+fn preemptions_that_did_not_happen_are_a_line() {
+    let report = read(&full(400, 1));
+    let series = &lines(report.plot("preemptions").unwrap()).series;
+    let values: Vec<f64> = series
+        .iter()
+        .flat_map(|one| one.y.iter().flatten().map(|value| value.0))
+        .collect();
+    assert!(
+        !values.is_empty() && values.iter().all(|value| *value == 0.0),
+        "{values:?}"
+    );
 }
 
 #[test]

@@ -27,6 +27,10 @@ pub(super) fn why(args: &WhyArgs) -> Result<Outcome, CliError> {
         None => Which::Slowest(args.slowest),
     };
     let found = explain(&run, &which, args.read.options()).map_err(failed)?;
+    if args.read.json {
+        // The list of requests has no place for them.
+        found.notes.iter().for_each(|note| eprintln!("kvlens: {note}"));
+    }
     print(
         &args
             .read
@@ -80,8 +84,12 @@ pub(super) fn open(path: &std::path::Path) -> Result<Run, CliError> {
     Run::open(local(path)?).map_err(failed)
 }
 
+/// What reading gives, in a command that has `--skip-damaged`.
 pub(super) fn failed(error: AnalysisError) -> CliError {
-    CliError::failed("can't read the run", error)
+    match error {
+        AnalysisError::Damaged { .. } => CliError::Damaged { source: error.into() },
+        error => CliError::failed("can't read the run", error),
+    }
 }
 
 pub(super) fn scan_options(skip_damaged: bool, threads: Option<usize>) -> ScanOptions {

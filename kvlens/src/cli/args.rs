@@ -2,7 +2,9 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use kvlens_analysis::kv::ShardsOptions;
 use kvlens_analysis::report::Size;
+use kvlens_analysis::why::MOST_REQUESTS;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -302,8 +304,8 @@ pub(super) struct WhyArgs {
     /// The request of this identifier.
     #[arg(long, value_name = "ID", conflicts_with = "slowest")]
     pub(super) request: Option<String>,
-    /// The slowest requests.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    /// The slowest requests, from 1 to 100.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = slowest)]
     pub(super) slowest: usize,
     #[command(flatten)]
     pub(super) read: ReadArgs,
@@ -313,7 +315,7 @@ pub(super) struct WhyArgs {
 pub(super) struct CacheArgs {
     /// A run, finished or not; the hit rate against the cache's size needs its table `accesses`.
     pub(super) run: PathBuf,
-    /// Follow this share of the block contents, in (0, 1], and tell the error [default: all, a sample beyond 10 million
+    /// Follow this share of the block contents, from 0.000001 to 1, and tell the error [default: all, a sample beyond 10 million
     /// look-ups].
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(super) sample: Option<f64>,
@@ -362,13 +364,23 @@ fn plot_size(text: &str) -> Result<Size, String> {
         })
 }
 
-/// A share that is not nothing.
+/// How many of the slowest requests are explained.
+fn slowest(text: &str) -> Result<usize, String> {
+    let count: usize = text.parse().map_err(|error| format!("{error}"))?;
+    if (1..=MOST_REQUESTS).contains(&count) {
+        Ok(count)
+    } else {
+        Err(format!("from 1 to {MOST_REQUESTS} requests are explained"))
+    }
+}
+
+/// A share of block contents that can be followed.
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    if share > 0.0 && share <= 1.0 {
+    if (ShardsOptions::LEAST_RATE..=1.0).contains(&share) {
         Ok(share)
     } else {
-        Err("a share is above 0 and at most 1".to_owned())
+        Err(format!("a share is from {} to 1", ShardsOptions::LEAST_RATE))
     }
 }
 

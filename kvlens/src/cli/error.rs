@@ -22,6 +22,12 @@ pub(super) enum CliError {
         #[source]
         source: BoxError,
     },
+    /// A file of a run is damaged, and the command can do without it.
+    #[error("can't read the run")]
+    Damaged {
+        #[source]
+        source: BoxError,
+    },
     /// It was tried and failed.
     #[error("{what}")]
     Failed {
@@ -49,7 +55,7 @@ impl CliError {
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::Config { .. } => 2,
-            Self::Failed { .. } => 1,
+            Self::Damaged { .. } | Self::Failed { .. } => 1,
         }
     }
 
@@ -64,6 +70,9 @@ impl CliError {
                 text.push_str(&line);
             }
             cause = inner.source();
+        }
+        if matches!(self, Self::Damaged { .. }) {
+            text.push_str("; --skip-damaged uses the rest");
         }
         text
     }

@@ -153,6 +153,9 @@
     if (!(x[1] > x[0])) [x[0], x[1]] = [x[0] - 0.5, x[0] + 0.5];
     // Some room above, up to the next tick.
     if (plot.y.max === null && !plot.y.log) {
+      // Names of marks stand above a single curve, one below the other.
+      const names = plot.body.lines.series.length > 1 ? 0 : plot.body.lines.marks.length;
+      y[1] /= 1 - Math.min(names * 0.09, 0.5);
       const step = linearTicks(y[0], y[1], 6);
       const gap = step.length > 1 ? step[1] - step[0] : y[1];
       y[1] = Math.ceil(y[1] / gap - 1e-9) * gap;
@@ -218,7 +221,7 @@
         this.box.before(legend);
         return;
       }
-      if (lines.series.length < 2) return;
+      if (!lines.named) return;
       lines.series.forEach((series, at) => {
         const button = legend.appendChild(document.createElement("button"));
         button.type = "button";

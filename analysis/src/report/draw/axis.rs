@@ -120,11 +120,23 @@ fn vertical(plot: &Plot, lines: &Lines) -> Range {
         range.high = 1.0;
     }
     if plot.y.max.is_none() {
+        range.high /= 1.0 - room_for_names(lines);
         // Some room above, up to the next tick.
         let step = linear_step(range.low, range.high, 6);
         range.high = (range.high / step - 1e-9).ceil() * step;
     }
     range
+}
+
+/// The share of the height that names of marks take above the curve of a plot of one.
+fn room_for_names(lines: &Lines) -> f64 {
+    const OF_A_NAME: f64 = 0.09;
+    let names = if lines.series.len() > 1 {
+        0
+    } else {
+        lines.marks.len()
+    };
+    (len(names) * OF_A_NAME).min(0.5)
 }
 
 /// The tops of stacked curves, place by place.
@@ -301,6 +313,32 @@ pub(super) fn most(length: f64, each: f64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::plot::{Axis, Colour, Mark, Section, Series};
+
+    #[test]
+    fn names_of_marks_have_room_above_a_curve() {
+        let mark = |x: f64| Mark {
+            label: "p50 1 s".to_owned(),
+            colour: Colour::BLUE,
+            x,
+        };
+        let plot = Plot {
+            id: String::new(),
+            title: String::new(),
+            note: String::new(),
+            section: Section::Latency,
+            x: Axis::new("", ""),
+            y: Axis::new("", ""),
+            over_time: false,
+            body: Body::Lines(Lines {
+                series: vec![Series::of_points("", Colour::BLUE, [(1.0, 2.0), (2.0, 10.0)])],
+                stacked: false,
+                marks: vec![mark(1.0), mark(1.2), mark(1.4)],
+                named: false,
+            }),
+        };
+        assert!(ranges(&plot).1.high > 10.0 / 0.75, "{:?}", ranges(&plot).1.high);
+    }
 
     fn texts(axis: &Axis, low: f64, high: f64, most: usize) -> Vec<String> {
         let range = Range { low, high };

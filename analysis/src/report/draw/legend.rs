@@ -17,7 +17,7 @@ const BETWEEN: f64 = 14.0;
 /// A step of the ramp of a heat map.
 const STEP: f64 = 4.0;
 
-/// Puts the legend from `at` on, not beyond `right`; gives where it ends below. One curve needs none.
+/// Puts the legend from `at` on, not beyond `right`; gives where it ends below. One curve of one run needs none.
 pub(super) fn laid_out(plot: &Plot, at: Point, right: f64, shapes: &mut Vec<Shape>) -> f64 {
     match &plot.body {
         Body::Heat(body) => {
@@ -25,7 +25,7 @@ pub(super) fn laid_out(plot: &Plot, at: Point, right: f64, shapes: &mut Vec<Shap
             ramp(at, most, shapes);
             at.1 + ROW
         }
-        Body::Lines(body) if body.series.len() < 2 => at.1,
+        Body::Lines(body) if !body.named => at.1,
         Body::Lines(body) => entries(&body.series, at, right, shapes),
     }
 }
