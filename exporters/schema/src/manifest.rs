@@ -205,7 +205,8 @@ pub struct ManifestEnd {
     pub wall_ns: u64,
     /// Rows handed to exporters, by table.
     pub rows: BTreeMap<String, u64>,
-    /// Rows that could not be handed over, by table.
+    /// Rows of these that an exporter did not write, by table, the most of any exporter; and as `engine_queue` those that
+    /// an engine's full queue did not take.
     pub rows_dropped: BTreeMap<String, u64>,
     /// Anomalies clamped.
     pub anomalies: u64,
