@@ -344,7 +344,11 @@ fn a_killed_run_is_made_whole() {
         "once is enough"
     );
     let inspected = stdout(&kvlens(&["inspect", out.path().to_str().unwrap()]));
-    assert!(inspected.contains("not ended"), "{inspected}");
+    assert!(
+        inspected.contains("was killed, and recovered since"),
+        "{inspected}"
+    );
+    assert!(!inspected.contains("not ended"), "{inspected}");
 }
 
 /// Whether the Parquet exporter's recovery streams hold more than their schemas.
@@ -620,6 +624,99 @@ fn a_run_that_can_t_be_inspected_hides_no_other() {
     assert_eq!(code(&output), 1);
     assert!(stdout(&output).contains("run_id=t"), "{}", stdout(&output));
     assert!(stderr(&output).contains("run_id=bad"), "{}", stderr(&output));
+}
+
+/// Makes a run look as if it was killed in the middle of a line.
+fn kill(run: &Path) {
+    let text = std::fs::read_to_string(run.join("run.json")).unwrap();
+    let mut manifest: Value = serde_json::from_str(&text).unwrap();
+    (manifest["clean_stop"], manifest["end"], manifest["of_the_future"]) =
+        (false.into(), Value::Null, 5.into());
+    std::fs::write(run.join("run.json"), manifest.to_string()).unwrap();
+    let csv = run.join("requests.csv");
+    let whole = std::fs::read(&csv).unwrap();
+    std::fs::write(csv, [&whole[..], b"torn"].concat()).unwrap();
+}
+
+fn is_torn(run: &Path) -> bool {
+    std::fs::read(run.join("requests.csv"))
+        .unwrap()
+        .ends_with(b"torn")
+}
+
+#[test]
+fn a_run_that_can_t_be_recovered_hides_no_other_and_is_left_alone() {
+    let out = tempfile::tempdir().unwrap();
+    run(
+        out.path(),
+        &[
+            "--device",
+            "sim",
+            "--quiet",
+            "--limit",
+            "2",
+            "--write",
+            "csv,parquet",
+        ],
+    );
+    let good = out.path().join("run_id=t");
+    kill(&good);
+    let bad = [
+        ("a-newer", "{\"schema_version\": 99}", "use a newer kvlens"),
+        ("b-garbage", "nonsense", "is not a manifest of a run"),
+        ("z-empty", "{}", "schema_version"),
+    ];
+    for (name, text, _) in bad {
+        let dir = out.path().join(format!("run_id={name}"));
+        copy_dir(&good, &dir);
+        std::fs::write(dir.join("run.json"), text).unwrap();
+    }
+    let lost = out.path().join("run_id=lost");
+    copy_dir(&good, &lost);
+    std::fs::remove_file(lost.join("run.json")).unwrap();
+    let output = kvlens(&["recover", out.path().to_str().unwrap()]);
+    assert_eq!(code(&output), 1);
+    let said = stderr(&output);
+    for (name, text, problem) in bad {
+        let dir = out.path().join(format!("run_id={name}"));
+        let named = |line: &str| line.contains(&format!("run_id={name}")) && line.contains(problem);
+        assert!(said.lines().any(named), "{name}: {said}");
+        assert!(is_torn(&dir), "{name} is not ours to change");
+        assert_eq!(std::fs::read_to_string(dir.join("run.json")).unwrap(), text);
+    }
+    for whole in [&good, &lost] {
+        assert!(
+            stdout(&output).contains(whole.to_str().unwrap()),
+            "{}",
+            stdout(&output)
+        );
+        assert!(!is_torn(whole), "{}", whole.display());
+    }
+    assert!(!lost.join("run.json").exists());
+    let marked = manifest(out.path());
+    assert_eq!(
+        (&marked["recovered"], &marked["of_the_future"]),
+        (&true.into(), &5.into())
+    );
+}
+
+#[test]
+fn a_missing_manifest_is_named() {
+    let out = tempfile::tempdir().unwrap();
+    run(out.path(), &["--device", "sim", "--quiet", "--limit", "2"]);
+    let dir = out.path().join("run_id=t");
+    std::fs::remove_file(dir.join("run.json")).unwrap();
+    let output = kvlens(&["inspect", dir.to_str().unwrap()]);
+    assert!(
+        code(&output) == 1 && stderr(&output).contains("`run.json` is missing"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(
+        code(&kvlens(&["recover", dir.to_str().unwrap()])),
+        0,
+        "the rows need none"
+    );
 }
 
 fn copy_dir(from: &Path, to: &Path) {
