@@ -171,7 +171,7 @@ impl Inspected {
             out.push_str(&format!("  source {}: {facts}\n", source.name));
         }
         out.push_str(&format!("  {}\n", self.state()));
-        out.push_str(&format!("{}\n", self.grid()));
+        out.push_str(&format!("{}\n", self.grid().trim_fmt()));
         if columns {
             out.push_str(&self.columns());
         }
@@ -190,10 +190,10 @@ impl Inspected {
                 "not ended: it still runs, or was killed (then `kvlens recover` makes it whole)".to_owned()
             }
         };
-        let open = if self.open_files > 0 {
-            format!("; {} open files", self.open_files)
-        } else {
-            String::new()
+        let open = match self.open_files {
+            0 => String::new(),
+            1 => "; 1 open file".to_owned(),
+            files => format!("; {files} open files"),
         };
         format!("began {began}, a sample every {interval}; {end}{open}")
     }
