@@ -138,7 +138,13 @@ struct Distribution {
 }
 
 impl Summary {
-    pub(super) fn new(replay: Replayed, report: Option<&RunReport>, directory: Option<&Path>) -> Self {
+    /// Sums up; the problems are those of the replay, which the report of a recorded run has too.
+    pub(super) fn new(
+        replay: Replayed,
+        report: Option<&RunReport>,
+        directory: Option<&Path>,
+        problems: Vec<String>,
+    ) -> Self {
         let sources = |report: &RunReport| {
             report
                 .sources
@@ -153,12 +159,12 @@ impl Summary {
             sources: report.map(sources).unwrap_or_default(),
             rows_lost: report.map(rows_lost).unwrap_or_default(),
             rows: report.map(RunReport::rows_kept).unwrap_or_default(),
-            problems: report.map(|report| report.problems.clone()).unwrap_or_default(),
+            problems: report.map_or(problems, |report| report.problems.clone()),
         }
     }
 
-    pub(super) fn add_problem(&mut self, problem: String) {
-        self.problems.push(problem);
+    pub(super) fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// Whether something that should have been recorded was not.
@@ -260,7 +266,11 @@ impl Source {
         self.requests(&mut facts);
         self.tokens(&mut facts);
         self.blocks(&mut facts);
-        out.push_str(&format!("{facts}\n\n{}\n", self.latencies()));
+        out.push_str(&format!(
+            "{}\n\n{}\n",
+            facts.trim_fmt(),
+            self.latencies().trim_fmt()
+        ));
         out.push_str(
             "quantiles are within 0.4 %; \"n<299\" marks a quantile that so few values can't support\n",
         );
