@@ -188,8 +188,8 @@ fn record(args: &RunArgs) -> Result<Record, CliError> {
     Ok(Record {
         out,
         spool: args.spool.clone(),
-        patience: time("patience", &args.patience)?,
-        part_time: time("part-time", &args.part_time)?,
+        patience: time("patience", args.patience.as_ref())?,
+        part_time: time("part-time", args.part_time.as_ref())?,
         run_id: args.run_id.clone(),
         job: args.job.clone(),
         formats: unique,
@@ -199,18 +199,18 @@ fn record(args: &RunArgs) -> Result<Record, CliError> {
     })
 }
 
-fn time(option: &str, text: &Option<String>) -> Result<Option<Duration>, CliError> {
+fn time(option: &str, text: Option<&String>) -> Result<Option<Duration>, CliError> {
     let parse = |text: &String| {
         humantime::parse_duration(text).map_err(|error| {
             let source = format!("{error}; write a number with its unit, such as 100ms, 30s or 10min");
             CliError::usage(option, text, source)
         })
     };
-    text.as_ref().map(parse).transpose()
+    text.map(parse).transpose()
 }
 
 fn interval(args: &RunArgs) -> Result<Duration, CliError> {
-    let interval = time("interval", &args.interval)?.unwrap_or(Duration::from_secs(1));
+    let interval = time("interval", args.interval.as_ref())?.unwrap_or(Duration::from_secs(1));
     if interval < CollectorBuilder::MIN_INTERVAL {
         let text = args.interval.as_deref().unwrap_or_default();
         return Err(CliError::usage("interval", text, "use at least 1ms"));
