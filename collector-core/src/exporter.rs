@@ -1,7 +1,7 @@
 //! The trait that a destination implements.
 
 use crate::error::Result;
-use crate::record::Batch;
+use crate::record::{Batch, Table};
 use crate::run::{RunEnd, RunSchema};
 
 /// Writes a run somewhere.
@@ -59,6 +59,15 @@ pub trait Exporter: std::fmt::Debug + Send {
     /// # Errors
     /// [`Error::Export`](crate::Error::Export) when the destination can't be written.
     fn finish(&mut self, end: &RunEnd) -> Result<()>;
+
+    /// Rows of a table that `write` accepted and that did not reach the destination after all: what was still in memory
+    /// when the disk was full.
+    ///
+    /// Asked once, after `finish`; a recovery must find all other rows that were accepted. An exporter that holds nothing
+    /// back has none.
+    fn unwritten(&self, _table: Table) -> u64 {
+        0
+    }
 }
 
 macro_rules! forward {
@@ -83,6 +92,10 @@ macro_rules! forward {
 
             fn finish(&mut self, end: &RunEnd) -> Result<()> {
                 (**self).finish(end)
+            }
+
+            fn unwritten(&self, table: Table) -> u64 {
+                (**self).unwritten(table)
             }
         }
     )* };

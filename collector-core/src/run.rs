@@ -235,7 +235,8 @@ pub struct RunEnd {
     pub monotonic_ns: u64,
     /// Rows and samples handed to exporters, by table name.
     pub rows: BTreeMap<String, u64>,
-    /// Rows that could not be handed over, by table name.
+    /// Rows of these that an exporter did not write, by table name, the most of any exporter; and as `engine_queue` those
+    /// that an engine's full queue did not take.
     pub rows_dropped: BTreeMap<String, u64>,
     /// Anomalies clamped, over all sources.
     pub anomalies: u64,

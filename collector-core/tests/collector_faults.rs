@@ -5,7 +5,7 @@ use kvlens_core::memory::{MemoryExporter, ScriptedSource};
 use kvlens_core::run::RunEnd;
 use kvlens_core::{
     Batch, CollectorBuilder, Error, Exporter, MetricDesc, Result, RunInfo, RunSchema, Sink, SourceInfo,
-    StatsSource, StepRow, Value, catalog, conformance,
+    StatsSource, StepRow, Table, Value, catalog, conformance,
 };
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -316,6 +316,62 @@ fn a_lagging_exporter_gets_coarser_samples_with_the_same_totals() {
         2_000,
         "rows are written or counted as dropped"
     );
+}
+
+/// Accepts everything and has no room for the last steps of it when the run ends.
+#[derive(Debug)]
+struct Full(MemoryExporter);
+
+impl Exporter for Full {
+    fn name(&self) -> &'static str {
+        "full"
+    }
+
+    fn begin(&mut self, run: &RunSchema) -> Result<()> {
+        self.0.begin(run)
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        self.0.write(batch)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _end: &RunEnd) -> Result<()> {
+        Err(Error::export("full", "no space left"))
+    }
+
+    fn unwritten(&self, table: Table) -> u64 {
+        if table == Table::Steps { 7 } else { 0 }
+    }
+}
+
+#[test]
+fn what_was_accepted_and_not_written_is_lost_too() {
+    let first = MemoryExporter::new();
+    let row = |step| StepRow {
+        step,
+        ..StepRow::default()
+    };
+    let collector = CollectorBuilder::new(RunInfo::new("t"))
+        .local_source(ScriptedSource::new("s").with_steps((0..10).map(row).collect()))
+        .exporter(first.clone())
+        .exporter(Box::new(Full(MemoryExporter::new())) as Box<dyn Exporter>)
+        .build()
+        .unwrap();
+    collector.add_problem("the owner met something");
+    let report = collector.finish();
+    assert_eq!((report.rows["steps"], report.rows_kept()["steps"]), (10, 3));
+    assert_eq!(report.rows_kept()["samples"], 1);
+    let line = "exporter `full` did not write 7 rows of `steps`".to_owned();
+    let end = first.end().unwrap();
+    assert_eq!((end.rows["steps"], end.rows_dropped["steps"]), (10, 7));
+    for problems in [&report.problems, &end.problems] {
+        assert!(problems.contains(&line), "{problems:?}");
+        assert_eq!(problems[0], "the owner met something");
+    }
 }
 
 /// Writes a batch whenever it is let, and says what it did.

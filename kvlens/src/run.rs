@@ -286,6 +286,11 @@ impl Run {
         self.handle.summaries(timeout)
     }
 
+    /// Keeps a problem that the run's owner met, in `run.json` and the report: requests that were refused, a signal.
+    pub fn add_problem(&self, text: &str) {
+        self.handle.add_problem(text);
+    }
+
     /// Ends the run. One that goes to a store is uploaded to its end; what the store does not take stays on disk, and a
     /// problem says so.
     ///
@@ -340,6 +345,13 @@ impl DrivenRun {
         if let Some(collector) = lock(&self.collector).as_mut() {
             collector.poll();
             self.next_tick_ns = collector.next_tick_ns();
+        }
+    }
+
+    /// Keeps a problem that the run's owner met, as [`Run::add_problem`].
+    pub fn add_problem(&self, text: &str) {
+        if let Some(collector) = lock(&self.collector).as_ref() {
+            collector.add_problem(text);
         }
     }
 

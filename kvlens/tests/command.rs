@@ -125,13 +125,18 @@ fn nothing_recorded_leaves_nothing() {
 #[test]
 fn what_is_wrong_on_the_command_line_is_named() {
     let out = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], i32, &str); 6] = [
+    let cases: [(&[&str], i32, &str); 11] = [
         (&["--device", "tpu"], 2, "--device tpu: write cpu, sim"),
         (&["--device", "sim:abacus"], 2, "no GPU is named `abacus`"),
         (&["--arrivals", "closed:none"], 2, "closed:8"),
-        (&["--interval", "10us"], 1, "use at least 1ms"),
+        (&["--interval", "10us"], 2, "use at least 1ms"),
+        (&["--interval", "0"], 2, "--interval 0: use at least 1ms"),
+        (&["--interval", "soon"], 2, "such as 100ms, 30s"),
+        (&["--patience", "long"], 2, "--patience long"),
+        (&["--part-time", "10"], 2, "such as 100ms, 30s or 10min"),
+        (&["--tables", "stepz"], 2, "samples, steps, requests"),
         (&["--trace", "nowhere.jsonl"], 1, "nowhere.jsonl"),
-        (&["--run-id", "a/b"], 1, "a/b"),
+        (&["--run-id", "a/b"], 2, "--run-id a/b"),
     ];
     for (args, expected, message) in cases {
         let args: Vec<_> = ["run", "--out", out.path().to_str().unwrap()]
@@ -147,7 +152,16 @@ fn what_is_wrong_on_the_command_line_is_named() {
             code(&output)
         );
     }
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
     assert_eq!(code(&kvlens(&["run", "--no-such-option"])), 2);
+    if cfg!(not(feature = "store")) {
+        let store = kvlens(&["run", "--out", "s3://bucket/prefix"]);
+        assert!(
+            code(&store) == 2 && stderr(&store).contains("feature `store`"),
+            "{}",
+            stderr(&store)
+        );
+    }
 }
 
 #[test]
@@ -189,6 +203,8 @@ fn a_bad_line_ends_the_run_and_what_ran_is_kept() {
     );
     let manifest = manifest(out.path());
     assert_eq!(manifest["end"]["rows"]["requests"], 20, "aborted ones included");
+    let problem = manifest["end"]["problems"][0].as_str().unwrap();
+    assert!(problem.contains("line 21"), "{problem}");
 }
 
 #[test]
@@ -212,9 +228,104 @@ fn a_bad_line_can_be_skipped_and_is_counted() {
     assert_eq!(summary["replay"]["requests_finished"], 15);
     let problem = summary["problems"][0].as_str().unwrap();
     assert!(
-        problem.contains("1 lines of the trace were skipped") && problem.contains("line 11"),
+        problem.starts_with("1 line of the trace was skipped: ")
+            && problem.contains("line 11: not the JSON object"),
         "{problem}"
     );
+    assert_eq!(manifest(out.path())["end"]["problems"][0], problem);
+}
+
+/// A trace of which two requests can't run with 100 blocks, between three that can.
+fn too_large(dir: &Path) -> String {
+    let large = |n| {
+        format!(
+            "{{\"timestamp\": {n}, \"input_length\": 5000, \"output_length\": 20, \"hash_ids\": [0,1,2,3,4,5,6,7,8,9]}}\n"
+        )
+    };
+    let file = dir.join("trace.jsonl");
+    std::fs::write(&file, trace(1) + &large(10) + &large(10) + &trace(2)).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn refused_requests_stay_with_the_run() {
+    let out = tempfile::tempdir().unwrap();
+    let trace = too_large(out.path());
+    let args = ["--device", "sim", "--kv-blocks", "100", "--trace", &trace];
+    let output = run(out.path(), &args);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.contains("problem   2 requests were refused, the first: request 1 needs"),
+        "{text}"
+    );
+    let problem = &manifest(out.path())["end"]["problems"][0];
+    assert!(
+        problem.as_str().unwrap().starts_with("2 requests were refused"),
+        "{problem}"
+    );
+    let inspected = stdout(&kvlens(&["inspect", out.path().to_str().unwrap()]));
+    assert!(
+        inspected.contains("ended, with a problem: 2 requests"),
+        "{inspected}"
+    );
+    assert!(!inspected.contains("ended well"), "{inspected}");
+}
+
+#[test]
+fn quiet_tells_problems_all_the_same() {
+    let out = tempfile::tempdir().unwrap();
+    let trace = too_large(out.path());
+    for (tables, id) in [("steps", "t"), ("none", "u")] {
+        let args = [
+            "--device",
+            "sim",
+            "--kv-blocks",
+            "100",
+            "--trace",
+            &trace,
+            "--quiet",
+        ];
+        let output = run(out.path(), &[&args[..], &["--tables", tables]].concat());
+        assert_eq!((code(&output), stdout(&output)), (3, String::new()), "{id}");
+        let said = stderr(&output);
+        assert!(
+            said.starts_with("kvlens: 2 requests were refused") && said.lines().count() == 1,
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_no_trace_leaves_no_run() {
+    let out = tempfile::tempdir().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("trace.jsonl");
+    std::fs::write(&file, "garbage\n").unwrap();
+    let output = run(
+        out.path(),
+        &["--device", "sim", "--trace", file.to_str().unwrap()],
+    );
+    assert_eq!(code(&output), 1);
+    let said = stderr(&output);
+    assert!(
+        said.contains("line 1") && said.contains("--trace-format"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn lines_end_in_no_blanks() {
+    let out = tempfile::tempdir().unwrap();
+    let recorded = run(out.path(), &["--device", "sim", "--limit", "3"]);
+    let inspected = kvlens(&["inspect", out.path().to_str().unwrap()]);
+    for output in [recorded, inspected, kvlens(&["catalog"])] {
+        let text = stdout(&output);
+        assert!(!text.is_empty());
+        let blank = text.lines().find(|line| line.ends_with(' '));
+        assert_eq!(blank, None, "{text}");
+    }
 }
 
 #[test]
@@ -302,7 +413,13 @@ fn ctrl_c_ends_the_run_cleanly() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), 130, "{}", stderr(&output));
     assert!(stdout(&output).contains("interrupted"), "{}", stdout(&output));
-    assert_eq!(manifest(out.path())["clean_stop"], true);
+    let manifest = manifest(out.path());
+    assert_eq!(manifest["clean_stop"], true);
+    let problem = &manifest["end"]["problems"][0];
+    assert!(
+        problem.as_str().unwrap().contains("interrupted by a signal"),
+        "{manifest}"
+    );
 }
 
 #[cfg(unix)]
@@ -344,7 +461,11 @@ fn a_killed_run_is_made_whole() {
         "once is enough"
     );
     let inspected = stdout(&kvlens(&["inspect", out.path().to_str().unwrap()]));
-    assert!(inspected.contains("not ended"), "{inspected}");
+    assert!(
+        inspected.contains("was killed, and recovered since"),
+        "{inspected}"
+    );
+    assert!(!inspected.contains("not ended"), "{inspected}");
 }
 
 /// Whether the Parquet exporter's recovery streams hold more than their schemas.
@@ -641,6 +762,99 @@ fn a_run_that_can_t_be_inspected_hides_no_other() {
     assert_eq!(code(&output), 1);
     assert!(stdout(&output).contains("run_id=t"), "{}", stdout(&output));
     assert!(stderr(&output).contains("run_id=bad"), "{}", stderr(&output));
+}
+
+/// Makes a run look as if it was killed in the middle of a line.
+fn kill(run: &Path) {
+    let text = std::fs::read_to_string(run.join("run.json")).unwrap();
+    let mut manifest: Value = serde_json::from_str(&text).unwrap();
+    (manifest["clean_stop"], manifest["end"], manifest["of_the_future"]) =
+        (false.into(), Value::Null, 5.into());
+    std::fs::write(run.join("run.json"), manifest.to_string()).unwrap();
+    let csv = run.join("requests.csv");
+    let whole = std::fs::read(&csv).unwrap();
+    std::fs::write(csv, [&whole[..], b"torn"].concat()).unwrap();
+}
+
+fn is_torn(run: &Path) -> bool {
+    std::fs::read(run.join("requests.csv"))
+        .unwrap()
+        .ends_with(b"torn")
+}
+
+#[test]
+fn a_run_that_can_t_be_recovered_hides_no_other_and_is_left_alone() {
+    let out = tempfile::tempdir().unwrap();
+    run(
+        out.path(),
+        &[
+            "--device",
+            "sim",
+            "--quiet",
+            "--limit",
+            "2",
+            "--write",
+            "csv,parquet",
+        ],
+    );
+    let good = out.path().join("run_id=t");
+    kill(&good);
+    let bad = [
+        ("a-newer", "{\"schema_version\": 99}", "use a newer kvlens"),
+        ("b-garbage", "nonsense", "is not a manifest of a run"),
+        ("z-empty", "{}", "schema_version"),
+    ];
+    for (name, text, _) in bad {
+        let dir = out.path().join(format!("run_id={name}"));
+        copy_dir(&good, &dir);
+        std::fs::write(dir.join("run.json"), text).unwrap();
+    }
+    let lost = out.path().join("run_id=lost");
+    copy_dir(&good, &lost);
+    std::fs::remove_file(lost.join("run.json")).unwrap();
+    let output = kvlens(&["recover", out.path().to_str().unwrap()]);
+    assert_eq!(code(&output), 1);
+    let said = stderr(&output);
+    for (name, text, problem) in bad {
+        let dir = out.path().join(format!("run_id={name}"));
+        let named = |line: &str| line.contains(&format!("run_id={name}")) && line.contains(problem);
+        assert!(said.lines().any(named), "{name}: {said}");
+        assert!(is_torn(&dir), "{name} is not ours to change");
+        assert_eq!(std::fs::read_to_string(dir.join("run.json")).unwrap(), text);
+    }
+    for whole in [&good, &lost] {
+        assert!(
+            stdout(&output).contains(whole.to_str().unwrap()),
+            "{}",
+            stdout(&output)
+        );
+        assert!(!is_torn(whole), "{}", whole.display());
+    }
+    assert!(!lost.join("run.json").exists());
+    let marked = manifest(out.path());
+    assert_eq!(
+        (&marked["recovered"], &marked["of_the_future"]),
+        (&true.into(), &5.into())
+    );
+}
+
+#[test]
+fn a_missing_manifest_is_named() {
+    let out = tempfile::tempdir().unwrap();
+    run(out.path(), &["--device", "sim", "--quiet", "--limit", "2"]);
+    let dir = out.path().join("run_id=t");
+    std::fs::remove_file(dir.join("run.json")).unwrap();
+    let output = kvlens(&["inspect", dir.to_str().unwrap()]);
+    assert!(
+        code(&output) == 1 && stderr(&output).contains("`run.json` is missing"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(
+        code(&kvlens(&["recover", dir.to_str().unwrap()])),
+        0,
+        "the rows need none"
+    );
 }
 
 fn copy_dir(from: &Path, to: &Path) {

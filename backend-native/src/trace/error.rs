@@ -39,7 +39,7 @@ pub enum TraceError {
     },
     /// The first line belongs to no format that is known.
     #[error(
-        "{file}, line {line}: `{found}` begins no known trace format; known are {known}: name one to force it",
+        "{file}, line {line}: `{found}` begins no known trace format; known are {known}: name one with `--trace-format` to force it",
         known = super::TraceFormat::CHOICES
     )]
     UnknownFormat {

@@ -209,9 +209,19 @@ impl Collector {
         self.report()
     }
 
+    pub(super) fn problems(&self) -> &Problems {
+        &self.problems
+    }
+
     /// How long until the next sample is due.
     pub(super) fn until_next_tick(&self) -> Duration {
         Duration::from_nanos(self.next_tick_ns.saturating_sub(self.clock.monotonic_ns()))
+    }
+
+    /// Keeps a problem that the run's owner met, for [`RunEnd::problems`] and [`RunReport::problems`]. It is not told to
+    /// [`CollectorBuilder::on_problem`](super::CollectorBuilder::on_problem): who calls this knows it.
+    pub fn add_problem(&self, text: &str) {
+        self.problems.keep(text);
     }
 
     /// Each source's figures from the start of the run until its last sample.
@@ -314,6 +324,7 @@ impl Collector {
             end.rows_dropped.insert("engine_queue".to_owned(), queue_drops);
         }
         end.problems = self.problems.list();
+        end.problems.extend(self.losses());
         end.clocks = self.anchors.ended(&self.clock);
         end
     }
@@ -327,20 +338,22 @@ impl Collector {
         self.outlets.iter().flat_map(tables).collect()
     }
 
+    /// What exporters did not write, in words.
+    fn losses(&self) -> impl Iterator<Item = String> {
+        self.lost().into_iter().map(|((exporter, table), rows)| {
+            let noun = if rows == 1 { "row" } else { "rows" };
+            format!("exporter `{exporter}` did not write {rows} {noun} of `{table}`")
+        })
+    }
+
     fn report(&self) -> RunReport {
-        let mut problems = self.problems.list();
-        for ((exporter, table), rows) in self.lost() {
-            problems.push(format!(
-                "exporter `{exporter}` did not write {rows} rows of `{table}`"
-            ));
-        }
         let end = self.run_end(true);
         RunReport {
             schema: self.schema.clone(),
             sources: self.summaries(),
             rows: end.rows,
             rows_lost: self.lost(),
-            problems,
+            problems: end.problems,
         }
     }
 }

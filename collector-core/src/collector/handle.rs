@@ -1,6 +1,7 @@
 //! A collector on a thread of its own.
 
 use super::driver::Collector;
+use super::problems::Problems;
 use super::report::{RunReport, SourceSummary};
 use crate::error::{Error, Result};
 use crate::run::RunSchema;
@@ -38,6 +39,7 @@ struct Control {
 pub struct CollectorHandle {
     schema: Arc<RunSchema>,
     control: Arc<Control>,
+    problems: Problems,
     thread: Option<JoinHandle<RunReport>>,
 }
 
@@ -45,6 +47,7 @@ impl CollectorHandle {
     pub(super) fn spawn(collector: Collector) -> Result<Self> {
         let control = Arc::new(Control::default());
         let schema = collector.schema().clone();
+        let problems = collector.problems().clone();
         let name = "kvlens-collector".to_owned();
         let shared = control.clone();
         let thread = std::thread::Builder::new()
@@ -54,6 +57,7 @@ impl CollectorHandle {
         Ok(Self {
             schema,
             control,
+            problems,
             thread: Some(thread),
         })
     }
@@ -77,6 +81,11 @@ impl CollectorHandle {
         let (answer, summaries) = sync_channel(1);
         self.ask(Ask::Summaries(answer));
         summaries.recv_timeout(timeout).ok()
+    }
+
+    /// Keeps a problem that the run's owner met: see [`Collector::add_problem`].
+    pub fn add_problem(&self, text: &str) {
+        self.problems.keep(text);
     }
 
     /// Takes a last sample, ends every exporter and says what the run came to; `None` if the collector's thread died,

@@ -268,8 +268,11 @@ impl<'a> Watch<'a> {
 
 impl Shared {
     fn lose(&self, batch: &Batch) {
-        let rows = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-        self.lost[batch.table() as usize].fetch_add(rows, Ordering::Relaxed);
+        self.lose_rows(batch.table(), u64::try_from(batch.len()).unwrap_or(u64::MAX));
+    }
+
+    fn lose_rows(&self, table: Table, rows: u64) {
+        self.lost[table as usize].fetch_add(rows, Ordering::Relaxed);
     }
 }
 
@@ -302,7 +305,7 @@ impl Worker {
                     }
                 }
                 Message::Finish(end) => {
-                    self.call(|exporter| exporter.finish(&end));
+                    self.finish(&end);
                     self.shared.progress.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
@@ -310,7 +313,20 @@ impl Worker {
             self.shared.progress.fetch_add(1, Ordering::Relaxed);
         }
         // The collector gave this exporter up, and it came back after all.
-        self.call(|exporter| exporter.finish(&RunEnd::default()));
+        self.finish(&RunEnd::default());
+    }
+
+    /// Ends the run, and counts what the exporter had accepted and could not write.
+    fn finish(&mut self, end: &RunEnd) {
+        self.call(|exporter| exporter.finish(end));
+        for table in Table::ALL {
+            let mut rows = 0;
+            self.call(|exporter| {
+                rows = exporter.unwritten(table);
+                Ok(())
+            });
+            self.shared.lose_rows(table, rows);
+        }
     }
 
     fn write(&mut self, batch: &Batch) {

@@ -35,23 +35,26 @@ impl Problems {
         }
     }
 
-    /// Adds a problem; one that is known already is only counted.
+    /// Adds a problem and shows it; one that is known already is only counted.
     pub(super) fn add(&self, text: &str) {
-        {
-            let mut state = self.lock();
-            if let Some(known) = state.list.iter_mut().find(|(known, _)| known == text) {
-                known.1 += 1;
-                return;
-            }
-            if state.list.len() == KEPT {
-                state.more += 1;
-                return;
-            }
-            state.list.push((text.to_owned(), 1));
-        }
-        if let Some(show) = &self.on_problem {
+        if let (true, Some(show)) = (self.keep(text), &self.on_problem) {
             show(text);
         }
+    }
+
+    /// Adds a problem without showing it; whether it is a new one.
+    pub(super) fn keep(&self, text: &str) -> bool {
+        let mut state = self.lock();
+        if let Some(known) = state.list.iter_mut().find(|(known, _)| known == text) {
+            known.1 += 1;
+            return false;
+        }
+        if state.list.len() == KEPT {
+            state.more += 1;
+            return false;
+        }
+        state.list.push((text.to_owned(), 1));
+        true
     }
 
     /// The problems in words, oldest first, with how often each was seen.

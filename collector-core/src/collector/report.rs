@@ -65,10 +65,22 @@ pub struct RunReport {
     pub schema: Arc<RunSchema>,
     /// Each source's figures.
     pub sources: Vec<SourceSummary>,
-    /// Rows taken from sources, by table name.
+    /// Rows taken from sources and handed to exporters, by table name.
     pub rows: BTreeMap<String, u64>,
-    /// Rows that an exporter did not write, by exporter and table name.
+    /// Rows of these that an exporter did not write, by exporter and table name.
     pub rows_lost: BTreeMap<(String, String), u64>,
     /// What went wrong and was survived, oldest first.
     pub problems: Vec<String>,
+}
+
+impl RunReport {
+    /// Rows that no exporter has lost, by table name: what the run holds in each of its formats.
+    pub fn rows_kept(&self) -> BTreeMap<String, u64> {
+        let kept = self.rows.iter().map(|(table, rows)| {
+            let of_table = self.rows_lost.iter().filter(|((_, lost), _)| lost == table);
+            let lost = of_table.map(|(_, rows)| *rows).max().unwrap_or(0);
+            (table.clone(), rows.saturating_sub(lost))
+        });
+        kept.collect()
+    }
 }

@@ -45,10 +45,16 @@ impl IpcFile {
     /// Accepts rows.
     pub(crate) fn append(&mut self, batch: &RecordBatch) -> Result<(), ArrowExportError> {
         self.writer.write(batch).map_err(ipc(&self.path))?;
+        self.writer.get_mut().mark_rows(batch.num_rows() as u64);
         if self.writer.get_ref().len() >= STAGE_BYTES as u64 {
             self.writer.get_mut().settle();
         }
         Ok(())
+    }
+
+    /// Rows that are whole in the file.
+    pub(crate) fn rows_written(&self) -> u64 {
+        self.writer.get_ref().rows_written()
     }
 
     /// Writes out what was accepted.

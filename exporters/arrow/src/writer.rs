@@ -29,13 +29,16 @@ pub struct ArrowExporter {
 enum State {
     New,
     Begun(RunDir, Vec<TableFile>),
-    Finished,
+    /// With the rows that were accepted and not written.
+    Finished(Vec<(Table, u64)>),
 }
 
 #[derive(Debug)]
 struct TableFile {
     builder: TableBuilder,
     file: IpcFile,
+    /// Rows accepted.
+    rows: u64,
 }
 
 impl TableFile {
@@ -46,7 +49,8 @@ impl TableFile {
         }
         let builder = TableBuilder::new(schema, table);
         let file = IpcFile::create(dir.open_file(table, EXTENSION), builder.schema())?;
-        Ok(Self { builder, file })
+        let rows = 0;
+        Ok(Self { builder, file, rows })
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), ArrowExportError> {
@@ -58,6 +62,7 @@ impl TableFile {
                 self.file.append(&self.builder.finish()?)?;
             }
         }
+        self.rows += batch.len() as u64;
         Ok(())
     }
 
@@ -93,7 +98,7 @@ impl ArrowExporter {
         match &mut self.state {
             State::New => Err(Error::NotBegun { exporter }),
             State::Begun(dir, tables) => Ok((dir, tables)),
-            State::Finished => Err(Error::Finished { exporter }),
+            State::Finished(_) => Err(Error::Finished { exporter }),
         }
     }
 }
@@ -145,8 +150,22 @@ impl Exporter for ArrowExporter {
         let fsync = self.options.fsync();
         let (dir, tables) = self.begun()?;
         let result = first_error(tables.iter_mut().map(|table| table.finish(dir, fsync)));
-        self.state = State::Finished;
+        let unwritten = |own: &TableFile| {
+            let rows = own.rows.saturating_sub(own.file.rows_written());
+            (own.builder.table(), rows)
+        };
+        self.state = State::Finished(tables.iter().map(unwritten).collect());
         result
+    }
+
+    fn unwritten(&self, table: Table) -> u64 {
+        let State::Finished(unwritten) = &self.state else {
+            return 0;
+        };
+        unwritten
+            .iter()
+            .find(|(own, _)| *own == table)
+            .map_or(0, |(_, rows)| *rows)
     }
 }
 

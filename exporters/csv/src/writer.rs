@@ -25,8 +25,17 @@ pub struct CsvExporter {
 #[derive(Debug)]
 enum State {
     New,
-    Begun(Box<Lines>, Vec<(Table, OutputFile)>),
-    Finished,
+    Begun(Box<Lines>, Vec<TableFile>),
+    /// With the rows that were accepted and not written.
+    Finished(Vec<(Table, u64)>),
+}
+
+#[derive(Debug)]
+struct TableFile {
+    table: Table,
+    file: OutputFile,
+    /// Rows accepted.
+    rows: u64,
 }
 
 impl CsvExporter {
@@ -42,12 +51,12 @@ impl CsvExporter {
         }
     }
 
-    fn begun(&mut self) -> Result<(&mut Lines, &mut Vec<(Table, OutputFile)>)> {
+    fn begun(&mut self) -> Result<(&mut Lines, &mut Vec<TableFile>)> {
         let exporter = Self::NAME.to_owned();
         match &mut self.state {
             State::New => Err(Error::NotBegun { exporter }),
             State::Begun(lines, files) => Ok((lines, files)),
-            State::Finished => Err(Error::Finished { exporter }),
+            State::Finished(_) => Err(Error::Finished { exporter }),
         }
     }
 
@@ -55,7 +64,7 @@ impl CsvExporter {
         let fsync = self.options.fsync();
         let (_, files) = self.begun()?;
         let mut first = Ok(());
-        for (_, file) in files {
+        for TableFile { file, .. } in files {
             let written = if fsync { file.sync() } else { file.write_out() };
             first = first.and(written.map_err(failed));
         }
@@ -83,7 +92,8 @@ impl Exporter for CsvExporter {
         let files = schema.run.tables.iter().map(|table| {
             let mut file = OutputFile::create(dir.file(table, "csv"))?;
             lines.header(file.staged(), table);
-            Ok((table, file))
+            let rows = 0;
+            Ok(TableFile { table, file, rows })
         });
         let files = files.collect::<Result<_, _>>().map_err(failed)?;
         self.state = State::Begun(Box::new(lines), files);
@@ -92,12 +102,16 @@ impl Exporter for CsvExporter {
 
     fn write(&mut self, batch: &Batch) -> Result<()> {
         let (lines, files) = self.begun()?;
-        let Some((_, file)) = files.iter_mut().find(|(table, _)| *table == batch.table()) else {
+        let Some(TableFile { file, rows, .. }) = files.iter_mut().find(|own| own.table == batch.table())
+        else {
             return Ok(());
         };
         file.ready().map_err(failed)?;
         file.staged().reserve(STAGE_BYTES);
         lines.batch(file.staged(), batch);
+        let accepted = batch.len() as u64;
+        *rows += accepted;
+        file.mark_rows(accepted);
         file.settle();
         Ok(())
     }
@@ -108,10 +122,21 @@ impl Exporter for CsvExporter {
 
     fn finish(&mut self, _end: &RunEnd) -> Result<()> {
         let result = self.write_out();
-        if matches!(self.state, State::Begun(..)) {
-            self.state = State::Finished;
+        if let State::Begun(_, files) = &self.state {
+            let unwritten = |own: &TableFile| (own.table, own.rows.saturating_sub(own.file.rows_written()));
+            self.state = State::Finished(files.iter().map(unwritten).collect());
         }
         result
+    }
+
+    fn unwritten(&self, table: Table) -> u64 {
+        let State::Finished(unwritten) = &self.state else {
+            return 0;
+        };
+        unwritten
+            .iter()
+            .find(|(own, _)| *own == table)
+            .map_or(0, |(_, rows)| *rows)
     }
 }
 

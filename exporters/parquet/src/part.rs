@@ -27,6 +27,8 @@ pub(crate) struct Part {
     dir: PathBuf,
     number: u32,
     rows: u64,
+    /// Row groups and rows that the journal tells of.
+    journaled: (u32, u64),
     /// Whether row groups were appended that the journal does not tell of yet.
     dirty: bool,
     /// Whether the footer is staged: no row group may follow.
@@ -69,6 +71,7 @@ impl Part {
             dir: dir.to_path_buf(),
             number,
             rows: 0,
+            journaled: (0, 0),
             dirty: false,
             ended: false,
         })
@@ -77,6 +80,11 @@ impl Part {
     /// Rows in whole row groups.
     pub(crate) fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Row groups and rows that a recovery finds.
+    pub(crate) fn journaled(&self) -> (u32, u64) {
+        self.journaled
     }
 
     /// Row groups appended.
@@ -145,6 +153,7 @@ impl Part {
             footer: self.footer()?,
         };
         journal.write(&Name::Footer(self.number).path(&self.dir), fsync)?;
+        self.journaled = (journal.groups, journal.rows);
         self.dirty = false;
         Ok(())
     }

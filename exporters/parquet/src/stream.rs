@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Stream {
     writer: StreamWriter<OutputFile>,
     path: PathBuf,
+    /// The row group that the rows are to be.
+    group: u32,
 }
 
 impl std::fmt::Debug for Stream {
@@ -27,15 +29,25 @@ impl std::fmt::Debug for Stream {
 
 impl Stream {
     /// Makes the file, with the schema in it.
-    pub(crate) fn create(path: PathBuf, schema: &SchemaRef) -> Result<Self, ParquetError> {
+    pub(crate) fn create(path: PathBuf, group: u32, schema: &SchemaRef) -> Result<Self, ParquetError> {
         let file = OutputFile::create(&path)?;
         let writer = StreamWriter::try_new(file, schema).map_err(error(&path))?;
-        Ok(Self { writer, path })
+        Ok(Self { writer, path, group })
     }
 
     /// Stages rows.
     pub(crate) fn append(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
-        self.writer.write(batch).map_err(error(&self.path))
+        self.writer.write(batch).map_err(error(&self.path))?;
+        self.writer.get_mut().mark_rows(batch.num_rows() as u64);
+        Ok(())
+    }
+
+    /// Rows that a recovery finds in the file and takes, where the part's journal knows so many row groups.
+    pub(crate) fn live_rows(&self, known_groups: u32) -> u64 {
+        if self.group < known_groups {
+            return 0;
+        }
+        self.writer.get_ref().rows_written()
     }
 
     /// Writes out what is staged.

@@ -41,6 +41,10 @@ pub(crate) struct TableWriter {
     stream: Option<Stream>,
     /// The number of the part that is open, or comes next.
     number: u32,
+    /// Rows accepted.
+    rows: u64,
+    /// Rows in sealed parts.
+    sealed_rows: u64,
     /// When the part's first row came.
     since: Option<Instant>,
     /// Why nothing can be written any more: rows could not be encoded. What was flushed is there for a recovery.
@@ -71,6 +75,8 @@ impl TableWriter {
             part: None,
             stream: None,
             number: 0,
+            rows: 0,
+            sealed_rows: 0,
             since: None,
             broken: None,
         };
@@ -93,6 +99,7 @@ impl TableWriter {
                 let _ = self.encode_ahead().and_then(|()| self.make_up());
             }
         }
+        self.rows += batch.len() as u64;
         Ok(())
     }
 
@@ -128,6 +135,13 @@ impl TableWriter {
             let _ = self.write_stream();
         }
         sealed
+    }
+
+    /// Rows that were accepted and that neither a part holds nor a recovery finds.
+    pub(crate) fn unwritten(&self) -> u64 {
+        let (groups, journaled) = self.part.as_ref().map_or((0, 0), Part::journaled);
+        let streamed = self.stream.as_ref().map_or(0, |stream| stream.live_rows(groups));
+        self.rows.saturating_sub(self.sealed_rows + journaled + streamed)
     }
 
     fn seal_or_empty(&mut self, empty: bool) -> Result<(), ParquetError> {
@@ -245,6 +259,7 @@ impl TableWriter {
             return Ok(());
         };
         part.seal(self.options.fsync())?;
+        self.sealed_rows += part.rows();
         self.part = None;
         self.since = None;
         // The stream before the footer: a stream without a footer beside a sealed part is known to be stale.
@@ -274,7 +289,7 @@ impl TableWriter {
             }
             let group = self.part.as_ref().map_or(0, Part::groups);
             let path = Name::Stream(self.number, group).path(&self.dir);
-            self.stream = Some(Stream::create(path, self.builder.schema())?);
+            self.stream = Some(Stream::create(path, group, self.builder.schema())?);
         }
         if let Some(stream) = &mut self.stream {
             for chunk in self.group.unflushed() {

@@ -3,7 +3,7 @@
 use crate::options::ParquetOptions;
 use crate::table::TableWriter;
 use kvlens_core::run::{RunEnd, RunSchema};
-use kvlens_core::{Batch, Error, Exporter, Result};
+use kvlens_core::{Batch, Error, Exporter, Result, Table};
 use kvlens_schema::RunDir;
 use std::path::PathBuf;
 
@@ -23,8 +23,9 @@ pub struct ParquetExporter {
 #[derive(Debug)]
 enum State {
     New,
-    Begun(Vec<(kvlens_core::Table, TableWriter)>),
-    Finished,
+    Begun(Vec<(Table, TableWriter)>),
+    /// With the rows that were accepted and not written.
+    Finished(Vec<(Table, u64)>),
 }
 
 impl ParquetExporter {
@@ -40,12 +41,12 @@ impl ParquetExporter {
         }
     }
 
-    fn tables(&mut self) -> Result<&mut Vec<(kvlens_core::Table, TableWriter)>> {
+    fn tables(&mut self) -> Result<&mut Vec<(Table, TableWriter)>> {
         let exporter = Self::NAME.to_owned();
         match &mut self.state {
             State::New => Err(Error::NotBegun { exporter }),
             State::Begun(tables) => Ok(tables),
-            State::Finished => Err(Error::Finished { exporter }),
+            State::Finished(_) => Err(Error::Finished { exporter }),
         }
     }
 }
@@ -87,9 +88,21 @@ impl Exporter for ParquetExporter {
     }
 
     fn finish(&mut self, _end: &RunEnd) -> Result<()> {
-        let result = first_error(self.tables()?.iter_mut().map(|(_, writer)| writer.finish()));
-        self.state = State::Finished;
+        let tables = self.tables()?;
+        let result = first_error(tables.iter_mut().map(|(_, writer)| writer.finish()));
+        let unwritten = |(table, writer): &(Table, TableWriter)| (*table, writer.unwritten());
+        self.state = State::Finished(tables.iter().map(unwritten).collect());
         result
+    }
+
+    fn unwritten(&self, table: Table) -> u64 {
+        let State::Finished(unwritten) = &self.state else {
+            return 0;
+        };
+        unwritten
+            .iter()
+            .find(|(own, _)| *own == table)
+            .map_or(0, |(_, rows)| *rows)
     }
 }
 

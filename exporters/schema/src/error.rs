@@ -39,7 +39,10 @@ pub enum SchemaError {
         run_id: String,
     },
     /// A directory is not a run.
-    #[error("`{}` is not a run: it has no `run.json`; name the directory `run_id=…` itself", path.display())]
+    #[error(
+        "`{}` is not a run: `run.json` is missing; put it back, or name the directory that it is in",
+        path.display()
+    )]
     NotARun {
         /// The directory.
         path: PathBuf,

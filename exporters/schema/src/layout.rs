@@ -74,7 +74,7 @@ impl RunDir {
     }
 }
 
-/// Finds the runs under a directory, oldest name first; the directory itself when it is a run.
+/// Finds the runs under a directory, oldest name first; the directory itself when it is a run, if only by its name.
 ///
 /// # Errors
 /// [`SchemaError::Io`] when the directory can't be listed.
@@ -87,16 +87,20 @@ pub fn find_runs(out: impl AsRef<Path>) -> Result<Vec<RunDir>, SchemaError> {
     let mut runs = Vec::new();
     for entry in listing {
         let entry = entry.map_err(|e| SchemaError::io("list", out, e))?;
-        let named = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| name.starts_with("run_id="));
-        if named && entry.path().is_dir() {
+        if is_named_as_a_run(&entry.path()) && entry.path().is_dir() {
             runs.push(RunDir::new(entry.path()));
         }
     }
+    if runs.is_empty() && is_named_as_a_run(out) {
+        runs.push(RunDir::new(out));
+    }
     runs.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(runs)
+}
+
+fn is_named_as_a_run(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with("run_id="))
 }
 
 /// The scheme of a store's URL, such as `s3`; `None` for a path on disk.

@@ -55,6 +55,9 @@ pub struct RunManifest {
     /// How the run ended; null while it runs, and for good if it was killed.
     #[serde(default)]
     pub end: Option<ManifestEnd>,
+    /// Whether the run was killed, and what it had flushed was made whole since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
     /// The processes of a job that was compacted into one run: what the manifest of each said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<RunManifest>,
@@ -205,7 +208,8 @@ pub struct ManifestEnd {
     pub wall_ns: u64,
     /// Rows handed to exporters, by table.
     pub rows: BTreeMap<String, u64>,
-    /// Rows that could not be handed over, by table.
+    /// Rows of these that an exporter did not write, by table, the most of any exporter; and as `engine_queue` those that
+    /// an engine's full queue did not take.
     pub rows_dropped: BTreeMap<String, u64>,
     /// Anomalies clamped.
     pub anomalies: u64,
@@ -296,6 +300,7 @@ impl RunManifest {
             sources: schema.sources.iter().map(Into::into).collect(),
             metrics: schema.metrics.iter().map(Into::into).collect(),
             end: None,
+            recovered: false,
             members: Vec::new(),
             compaction: None,
             upload: None,
@@ -350,6 +355,30 @@ impl RunManifest {
             return Err(SchemaError::TooNew { path, found, known });
         }
         serde_json::from_slice(text).map_err(parse)
+    }
+
+    /// Notes in a run's manifest that the run was killed and has been recovered, unless the manifest says how the run
+    /// ended. Fields that we don't know stay as they are.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read) and [`write`](Self::write).
+    pub fn mark_recovered(run: impl AsRef<Path>) -> Result<(), SchemaError> {
+        let path = run.as_ref().join(MANIFEST);
+        let manifest = Self::read(&run)?;
+        if manifest.end.is_some() || manifest.recovered {
+            return Ok(());
+        }
+        let parse = |source| SchemaError::Manifest {
+            path: path.clone(),
+            source,
+        };
+        let text = fs::read(&path).map_err(|e| SchemaError::io("read", &path, e))?;
+        let mut fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&text).map_err(parse)?;
+        fields.insert("recovered".to_owned(), true.into());
+        let mut text = serde_json::to_vec_pretty(&fields).map_err(parse)?;
+        text.push(b'\n');
+        write_atomic(&path, &text, true)
     }
 
     /// Writes the manifest of a run directory; an old one is replaced at once or not at all.

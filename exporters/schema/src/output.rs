@@ -1,6 +1,7 @@
 //! A file that survives a full disk.
 
 use crate::error::SchemaError;
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,28 @@ pub struct OutputFile {
     torn: bool,
     /// Whether the last attempt to write out failed.
     failed: bool,
+    rows: RowMarks,
+}
+
+/// Which rows of a file are whole in it.
+#[derive(Debug, Default)]
+struct RowMarks {
+    written: u64,
+    /// Where rows end that are not in the file yet, and how many they are.
+    staged: VecDeque<(u64, u64)>,
+}
+
+impl RowMarks {
+    /// Notes that the file holds all bytes up to a length.
+    fn advance(&mut self, length: u64) {
+        while let Some((end, rows)) = self.staged.front().copied() {
+            if end > length {
+                return;
+            }
+            self.staged.pop_front();
+            self.written += rows;
+        }
+    }
 }
 
 impl OutputFile {
@@ -51,6 +74,7 @@ impl OutputFile {
             written: 0,
             torn: false,
             failed: false,
+            rows: RowMarks::default(),
         })
     }
 
@@ -72,6 +96,17 @@ impl OutputFile {
     /// The bytes that are not in the file yet: append records here.
     pub fn staged(&mut self) -> &mut Vec<u8> {
         &mut self.staged
+    }
+
+    /// Notes that so many rows end with the bytes accepted so far.
+    pub fn mark_rows(&mut self, rows: u64) {
+        self.rows.staged.push_back((self.len(), rows));
+        self.rows.advance(self.written);
+    }
+
+    /// The [marked](Self::mark_rows) rows that are whole in the file, whatever is staged.
+    pub fn rows_written(&self) -> u64 {
+        self.rows.written
     }
 
     /// Tries again what failed last; does nothing when nothing did.
@@ -126,6 +161,7 @@ impl OutputFile {
         }
         self.written += self.staged.len() as u64;
         self.staged.clear();
+        self.rows.advance(self.written);
         Ok(())
     }
 

@@ -152,7 +152,8 @@ pub(super) struct RunArgs {
     /// Time between samples, on the device's clock, such as 100ms; at least 1ms [default: 1s].
     #[arg(long, value_name = "TIME")]
     pub(super) interval: Option<String>,
-    /// Tables to record, or `all` or `none` [default: all].
+    /// Tables to record, of samples, steps, requests, blocks and accesses (large); or `all`, which leaves out accesses; or
+    /// `none` [default: all].
     #[arg(long, value_name = "TABLES", value_delimiter = ',')]
     pub(super) tables: Option<Vec<String>>,
     /// Record one block life in this many [default: 1].

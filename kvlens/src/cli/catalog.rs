@@ -29,7 +29,7 @@ fn table() -> String {
         }
     }
     table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
-    format!("{table}\n")
+    format!("{}\n", table.trim_fmt())
 }
 
 fn markdown() -> String {

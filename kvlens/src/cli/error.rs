@@ -59,21 +59,27 @@ impl CliError {
         }
     }
 
-    /// The error and its causes on one line; a cause that only repeats what is there is left out.
+    /// The error and its causes on one line.
     pub(super) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(inner) = cause {
-            let line = inner.to_string();
-            if !text.contains(&line) {
-                text.push_str(": ");
-                text.push_str(&line);
-            }
-            cause = inner.source();
-        }
+        let mut text = chain(self);
         if matches!(self, Self::Damaged { .. }) {
             text.push_str("; --skip-damaged uses the rest");
         }
         text
     }
+}
+
+/// An error and its causes on one line; a cause that only repeats what is there is left out.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let line = inner.to_string();
+        if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+        cause = inner.source();
+    }
+    text
 }

@@ -3,7 +3,7 @@
 use super::args::InspectArgs;
 use super::error::CliError;
 use super::number::{bytes, grouped};
-use super::recover::runs;
+use super::recover::{name_all, runs};
 use super::remote::local;
 use super::{Outcome, print};
 use comfy_table::{CellAlignment, Table as Grid, presets};
@@ -57,11 +57,7 @@ pub(super) fn run(args: &InspectArgs) -> Result<Outcome, CliError> {
     };
     let printed = print(&text)?;
     // What can be shown is shown, then what can't be is named.
-    let last = problems.pop();
-    problems
-        .iter()
-        .for_each(|problem| eprintln!("kvlens: {}", problem.chain()));
-    last.map_or(Ok(printed), Err)
+    name_all(problems).map_or(Ok(printed), Err)
 }
 
 fn inspect(run: &RunDir) -> Result<Inspected, CliError> {
@@ -150,6 +146,16 @@ impl Files {
     }
 }
 
+fn ended(clean_stop: bool, problems: &[String]) -> String {
+    let how = if clean_stop { "ended" } else { "ended early" };
+    match problems {
+        [] if clean_stop => "ended well".to_owned(),
+        [] => how.to_owned(),
+        [one] => format!("{how}, with a problem: {one}"),
+        _ => format!("{how}, with {} problems: {}", problems.len(), problems.join("; ")),
+    }
+}
+
 impl Inspected {
     fn text(&self, columns: bool) -> String {
         let manifest = &self.manifest;
@@ -165,7 +171,7 @@ impl Inspected {
             out.push_str(&format!("  source {}: {facts}\n", source.name));
         }
         out.push_str(&format!("  {}\n", self.state()));
-        out.push_str(&format!("{}\n", self.grid()));
+        out.push_str(&format!("{}\n", self.grid().trim_fmt()));
         if columns {
             out.push_str(&self.columns());
         }
@@ -178,21 +184,16 @@ impl Inspected {
         let began = humantime::format_rfc3339_seconds(began);
         let interval = humantime::format_duration(Duration::from_nanos(manifest.interval_ns));
         let end = match &manifest.end {
-            Some(end) if manifest.clean_stop && end.problems.is_empty() => "ended well".to_owned(),
-            Some(end) if manifest.clean_stop => format!(
-                "ended, with {} problems: {}",
-                end.problems.len(),
-                end.problems.join("; ")
-            ),
-            Some(_) => "ended early".to_owned(),
+            Some(end) => ended(manifest.clean_stop, &end.problems),
+            None if manifest.recovered => "was killed, and recovered since".to_owned(),
             None => {
                 "not ended: it still runs, or was killed (then `kvlens recover` makes it whole)".to_owned()
             }
         };
-        let open = if self.open_files > 0 {
-            format!("; {} open files", self.open_files)
-        } else {
-            String::new()
+        let open = match self.open_files {
+            0 => String::new(),
+            1 => "; 1 open file".to_owned(),
+            files => format!("; {files} open files"),
         };
         format!("began {began}, a sample every {interval}; {end}{open}")
     }

@@ -3,11 +3,11 @@
 use super::args::{Format, Preempt, QueuePolicy, RunArgs};
 use super::device::DeviceChoice;
 use super::error::CliError;
-use kvlens_core::{Table, Tables};
+use kvlens_core::{CollectorBuilder, Table, Tables};
 use kvlens_native::trace::{TraceFormat, TraceOptions};
 use kvlens_native::workload::{Arrivals, Conversations};
 use kvlens_native::{EngineConfig, Policy, Preemption};
-use kvlens_schema::layout::store_scheme;
+use kvlens_schema::layout::{check_run_id, store_scheme};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -161,7 +161,6 @@ fn engine(args: &RunArgs) -> Result<EngineConfig, CliError> {
 }
 
 fn record(args: &RunArgs) -> Result<Record, CliError> {
-    let interval = args.interval.as_deref().unwrap_or("1s");
     let formats = args.write.clone().unwrap_or_else(|| vec![Format::Parquet]);
     let mut unique = Vec::new();
     for format in formats {
@@ -179,25 +178,44 @@ fn record(args: &RunArgs) -> Result<Record, CliError> {
         let mend = "it needs --out with the URL of a store, such as s3://bucket/prefix";
         return Err(CliError::usage("spool", spool.display(), mend));
     }
-    let time = |option: &str, text: &Option<String>| {
-        let parse = |text: &String| {
-            humantime::parse_duration(text).map_err(|error| CliError::usage(option, text, error))
-        };
-        text.as_ref().map(parse).transpose()
-    };
+    if cfg!(not(feature = "store")) && store_scheme(&out).is_some() {
+        let mend = "build with the feature `store` to write to object storage, or name a directory";
+        return Err(CliError::usage("out", out.display(), mend));
+    }
+    if let Some(id) = &args.run_id {
+        check_run_id(id).map_err(|error| CliError::usage("run-id", id, error))?;
+    }
     Ok(Record {
         out,
         spool: args.spool.clone(),
-        patience: time("patience", &args.patience)?,
-        part_time: time("part-time", &args.part_time)?,
+        patience: time("patience", args.patience.as_ref())?,
+        part_time: time("part-time", args.part_time.as_ref())?,
         run_id: args.run_id.clone(),
         job: args.job.clone(),
         formats: unique,
-        interval: humantime::parse_duration(interval)
-            .map_err(|error| CliError::usage("interval", interval, error))?,
+        interval: interval(args)?,
         tables: tables(args.tables.as_deref())?,
         almost_hits: args.almost_hits,
     })
+}
+
+fn time(option: &str, text: Option<&String>) -> Result<Option<Duration>, CliError> {
+    let parse = |text: &String| {
+        humantime::parse_duration(text).map_err(|error| {
+            let source = format!("{error}; write a number with its unit, such as 100ms, 30s or 10min");
+            CliError::usage(option, text, source)
+        })
+    };
+    text.map(parse).transpose()
+}
+
+fn interval(args: &RunArgs) -> Result<Duration, CliError> {
+    let interval = time("interval", args.interval.as_ref())?.unwrap_or(Duration::from_secs(1));
+    if interval < CollectorBuilder::MIN_INTERVAL {
+        let text = args.interval.as_deref().unwrap_or_default();
+        return Err(CliError::usage("interval", text, "use at least 1ms"));
+    }
+    Ok(interval)
 }
 
 fn tables(names: Option<&[String]>) -> Result<Tables, CliError> {
@@ -315,7 +333,7 @@ mod tests {
                     interval: text("soon"),
                     ..RunArgs::default()
                 },
-                "--interval soon",
+                "--interval soon: expected number at 0; write a number with its unit, such as 100ms",
             ),
             (
                 RunArgs {

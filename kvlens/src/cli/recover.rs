@@ -4,26 +4,38 @@ use super::args::DirArgs;
 use super::error::CliError;
 use super::number::grouped;
 use super::{Outcome, print};
+use kvlens_core::BoxError;
 use kvlens_schema::layout::{RunDir, find_runs};
 use kvlens_schema::recovery::Recovery;
+use kvlens_schema::{RunManifest, SchemaError};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 pub(super) fn run(args: &DirArgs) -> Result<Outcome, CliError> {
-    let mut found = Vec::new();
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
     for dir in runs(&args.dir)? {
-        found.push((dir.clone(), make_whole(&dir)?));
+        match make_whole(&dir) {
+            Ok(formats) => found.push((dir, formats)),
+            Err(error) => problems.push(error),
+        }
     }
-    if args.json {
+    let text = if args.json {
         let all: Value = found.iter().map(|(dir, formats)| as_json(dir, formats)).collect();
-        return print(&format!("{all:#}\n"));
+        format!("{all:#}\n")
+    } else {
+        found.iter().map(|(dir, formats)| as_text(dir, formats)).collect()
+    };
+    let printed = print(&text)?;
+    name_all(problems).map_or(Ok(printed), Err)
+}
+
+/// Names what could not be done once the rest is: all but the last one, which ends the command.
+pub(super) fn name_all(mut problems: Vec<CliError>) -> Option<CliError> {
+    let last = problems.pop();
+    for problem in &problems {
+        eprintln!("kvlens: {}", problem.chain());
     }
-    print(
-        &found
-            .iter()
-            .map(|(dir, formats)| as_text(dir, formats))
-            .collect::<String>(),
-    )
+    last
 }
 
 /// The runs under a directory, or the directory itself when it is one.
@@ -43,12 +55,18 @@ pub(super) fn runs(dir: &std::path::Path) -> Result<Vec<RunDir>, CliError> {
 pub(super) type Formats = Vec<(&'static str, Recovery)>;
 
 pub(super) fn make_whole(dir: &RunDir) -> Result<Formats, CliError> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        CliError::failed(format!("can't recover {}", dir.path().display()), error)
+    let failed = |error: BoxError| CliError::failed(format!("can't recover {}", dir.path().display()), error);
+    // A layout that we don't know is not ours to change. Without a manifest the rows can be saved all the same.
+    let known = match RunManifest::read(dir.path()) {
+        Err(SchemaError::NotARun { .. }) => false,
+        read => read.map(|_| true).map_err(|error| failed(error.into()))?,
     };
     let parquet = kvlens_parquet::recover(dir.path()).map_err(|error| failed(error.into()))?;
     let arrow = kvlens_arrow::recover(dir.path()).map_err(|error| failed(error.into()))?;
     let csv = kvlens_csv::recover(dir.path()).map_err(|error| failed(error.into()))?;
+    if known {
+        RunManifest::mark_recovered(dir.path()).map_err(|error| failed(error.into()))?;
+    }
     let all = [("parquet", parquet), ("arrow", arrow), ("csv", csv)];
     Ok(all
         .into_iter()

@@ -2,16 +2,17 @@
 
 use super::args::RunArgs;
 use super::config;
-use super::error::CliError;
+use super::error::{CliError, chain};
+use super::number::grouped;
 use super::plan::{Plan, Requests};
 use super::progress::Progress;
 use super::stage::Stage;
 use super::summary::{Replayed, Summary};
 use super::{Outcome, print};
-use kvlens_native::Engine;
 use kvlens_native::replay::{Pace, Replay, ReplayError, ReplayStep, ReplayTotals};
 use kvlens_native::trace::TraceReader;
 use kvlens_native::workload::Conversations;
+use kvlens_native::{Engine, Request};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -43,26 +44,22 @@ pub(super) fn run(args: RunArgs) -> Result<Outcome, CliError> {
     progress.finish();
     let simulated = matches!(stage.pace, Pace::Virtual(_));
     let wall = started.elapsed();
-    let (directory, report) = stage.end();
+    let mut problems = requests.problems();
+    problems.extend(problems_of(&result));
+    let shown = stage.shown.clone();
+    let (directory, report) = stage.end(&problems);
     let totals = result.map_err(|error| failed(error, directory.as_deref()))?;
-    let mut summary = Summary::new(
+    let summary = Summary::new(
         Replayed::new(&totals, step_times.median(), wall, simulated),
         report.as_ref(),
         directory.as_deref(),
+        problems,
     );
-    requests
-        .problems()
-        .into_iter()
-        .for_each(|problem| summary.add_problem(problem));
-    if let Some(error) = &totals.first_refused {
-        summary.add_problem(format!(
-            "{} requests were refused, the first because {error}",
-            totals.refused
-        ));
-    }
     if plan.json {
         print(&summary.json())?;
-    } else if !plan.quiet {
+    } else if plan.quiet {
+        shown.show_rest(summary.problems());
+    } else {
         print(&summary.text())?;
     }
     Ok(match (totals.cancelled, summary.is_incomplete()) {
@@ -70,6 +67,33 @@ pub(super) fn run(args: RunArgs) -> Result<Outcome, CliError> {
         (false, true) => Outcome::Incomplete,
         (false, false) => Outcome::Well,
     })
+}
+
+/// What went wrong in a replay, for those who read the run.
+fn problems_of(result: &Result<ReplayTotals, ReplayError>) -> Vec<String> {
+    let totals = match result {
+        Ok(totals) => totals,
+        Err(error) => return vec![format!("the replay failed: {}", chain(error))],
+    };
+    let mut problems = Vec::new();
+    if let Some(error) = &totals.first_refused {
+        let requests = if totals.refused == 1 {
+            "request was"
+        } else {
+            "requests were"
+        };
+        problems.push(first_of(totals.refused, requests, "refused", error));
+    }
+    if totals.cancelled {
+        problems.push("interrupted by a signal before all requests were through".to_owned());
+    }
+    problems
+}
+
+/// `2 requests were refused, the first: …`.
+fn first_of(count: u64, what: &str, done: &str, error: &dyn std::error::Error) -> String {
+    let first = if count == 1 { "" } else { ", the first" };
+    format!("{} {what} {done}{first}: {}", grouped(count), chain(error))
 }
 
 /// Step times of the replay itself, to tell what recording costs: they are known with recording off too.
@@ -112,16 +136,20 @@ fn failed(error: ReplayError, directory: Option<&Path>) -> CliError {
 #[expect(clippy::large_enum_variant, reason = "there is one")]
 enum Feed {
     Builtin(Conversations),
-    Trace(TraceReader<BufReader<File>>),
+    /// The first request is read before the run begins: a file that is no trace leaves no run.
+    Trace(Option<Request>, TraceReader<BufReader<File>>),
 }
 
 impl Feed {
     fn open(plan: &Plan) -> Result<Self, CliError> {
         match &plan.requests {
             Requests::Builtin(workload) => Ok(Self::Builtin(workload.clone())),
-            Requests::Trace(path, options) => TraceReader::open(path, options.clone())
-                .map(Self::Trace)
-                .map_err(|error| CliError::failed("can't replay the trace", error)),
+            Requests::Trace(path, options) => {
+                let failed = |error| CliError::failed("can't replay the trace", error);
+                let mut reader = TraceReader::open(path, options.clone()).map_err(failed)?;
+                let first = reader.next().transpose().map_err(failed)?;
+                Ok(Self::Trace(first, reader))
+            }
         }
     }
 
@@ -129,14 +157,14 @@ impl Feed {
     fn expected(&self, plan: &Plan) -> Result<Option<u64>, CliError> {
         let all = match (self, &plan.requests) {
             (Self::Builtin(workload), _) => u64::try_from(workload.requests().len()).ok(),
-            (Self::Trace(_), Requests::Trace(path, _)) => {
+            (Self::Trace(..), Requests::Trace(path, _)) => {
                 let lines = File::open(path).and_then(count_lines);
                 Some(
                     lines
                         .map_err(|error| CliError::failed(format!("can't read {}", path.display()), error))?,
                 )
             }
-            (Self::Trace(_), Requests::Builtin(_)) => None,
+            (Self::Trace(..), Requests::Builtin(_)) => None,
         };
         Ok(all.map(|all| all.min(plan.limit.unwrap_or(u64::MAX))))
     }
@@ -144,27 +172,33 @@ impl Feed {
     fn replay(&mut self, replay: Replay<'_>, engine: &mut Engine) -> Result<ReplayTotals, ReplayError> {
         match self {
             Self::Builtin(workload) => replay.run_all(engine, workload.requests()),
-            Self::Trace(reader) => replay.run(engine, reader),
+            Self::Trace(first, reader) => replay.run(engine, first.take().map(Ok).into_iter().chain(reader)),
         }
     }
 
     /// What was wrong with the requests and survived.
     fn problems(&self) -> Vec<String> {
-        let Self::Trace(reader) = self else {
+        let Self::Trace(_, reader) = self else {
             return Vec::new();
         };
         let mut problems = Vec::new();
         if let Some(first) = reader.first_skipped() {
-            problems.push(format!(
-                "{} lines of the trace were skipped, the first because {first}",
-                reader.skipped()
-            ));
+            let skipped = reader.skipped();
+            let lines = if skipped == 1 {
+                "line of the trace was"
+            } else {
+                "lines of the trace were"
+            };
+            problems.push(first_of(skipped, lines, "skipped", first));
         }
         if reader.out_of_order() > 0 {
-            problems.push(format!(
-                "{} requests of the trace arrive before the one ahead of them",
-                reader.out_of_order()
-            ));
+            let early = reader.out_of_order();
+            let requests = if early == 1 {
+                "request of the trace arrives"
+            } else {
+                "requests of the trace arrive"
+            };
+            problems.push(format!("{} {requests} before the one ahead", grouped(early)));
         }
         problems
     }

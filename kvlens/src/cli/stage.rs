@@ -12,7 +12,7 @@ use kvlens_native::replay::Pace;
 use kvlens_native::{Engine, EngineConfig, Recording};
 use kvlens_parquet::ParquetOptions;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Everything that a replay needs, and the run that records it.
 #[derive(Debug)]
@@ -20,6 +20,32 @@ pub(super) struct Stage {
     pub(super) engine: Engine,
     pub(super) pace: Pace,
     pub(super) recorded: Recorded,
+    pub(super) shown: Shown,
+}
+
+/// Problems that were shown as they arose.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown(Arc<Mutex<Vec<String>>>);
+
+impl Shown {
+    fn show(&self, problem: &str) {
+        eprintln!("kvlens: {problem}");
+        self.lock().push(problem.to_owned());
+    }
+
+    /// Shows those that were not, of all that a run had.
+    pub(super) fn show_rest(&self, problems: &[String]) {
+        for problem in problems {
+            // At the end it may also say how often.
+            if !self.lock().iter().any(|shown| problem.starts_with(shown)) {
+                eprintln!("kvlens: {problem}");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How the replay is recorded.
@@ -42,18 +68,20 @@ impl Stage {
         let engine = Engine::new(config, made.device, made.clock.clone(), recording)
             .map_err(|error| CliError::failed("can't set up the engine", error))?;
         let is_virtual = matches!(made.pace, Pace::Virtual(_));
-        let run = run(plan, made.clock);
+        let shown = Shown::default();
+        let run = run(plan, made.clock, shown.clone());
         #[cfg(feature = "cuda")]
         let run = made.gauges.into_iter().fold(run, RunBuilder::source);
         Ok(Self {
             engine,
             pace: made.pace,
             recorded: start(plan, run, &recorder, is_virtual)?,
+            shown,
         })
     }
 
-    /// Ends the run: where it is and what it came to.
-    pub(super) fn end(self) -> (Option<PathBuf>, Option<RunReport>) {
+    /// Ends the run, with the problems that the replay had: where it is and what it came to.
+    pub(super) fn end(self, problems: &[String]) -> (Option<PathBuf>, Option<RunReport>) {
         // The engine's rings are drained to the end once their writers are gone.
         drop(self.engine);
         match self.recorded {
@@ -62,12 +90,14 @@ impl Stage {
                 let place = run
                     .url()
                     .map_or_else(|| run.directory().to_owned(), PathBuf::from);
+                problems.iter().for_each(|problem| run.add_problem(problem));
                 (Some(place), Some(run.finish()))
             }
             Recorded::Threaded(run) => {
                 let place = run
                     .url()
                     .map_or_else(|| run.directory().to_owned(), PathBuf::from);
+                problems.iter().for_each(|problem| run.add_problem(problem));
                 (Some(place), Some(run.stop()))
             }
         }
@@ -108,18 +138,17 @@ fn recording(plan: &Plan, recorder: &Recorder) -> Result<Recording, CliError> {
     Recording::new(recorder, options).map_err(|error| CliError::failed("can't set up the recording", error))
 }
 
-fn run(plan: &Plan, clock: Arc<dyn Clock>) -> RunBuilder {
+fn run(plan: &Plan, clock: Arc<dyn Clock>, shown: Shown) -> RunBuilder {
     let record = &plan.record;
     let mut run = RunBuilder::new(&record.out)
         .formats(record.formats.iter().copied())
         .interval(record.interval)
         .tables(record.tables)
         .collector(|collector| {
-            let show = |problem: &str| eprintln!("kvlens: {problem}");
             collector
                 .clock(clock)
                 .row_policy(RowPolicy::Wait)
-                .on_problem(show)
+                .on_problem(move |problem| shown.show(problem))
         });
     if let Some(id) = &record.run_id {
         run = run.run_id(id);

@@ -35,7 +35,10 @@ pub(super) struct Summary {
     directory: Option<String>,
     replay: Replayed,
     sources: Vec<Source>,
+    /// Rows that every format of the run holds, by table.
     rows: BTreeMap<String, u64>,
+    /// Rows that a format does not hold, by table, the most of any.
+    rows_lost: BTreeMap<String, u64>,
     problems: Vec<String>,
 }
 
@@ -135,7 +138,13 @@ struct Distribution {
 }
 
 impl Summary {
-    pub(super) fn new(replay: Replayed, report: Option<&RunReport>, directory: Option<&Path>) -> Self {
+    /// Sums up; the problems are those of the replay, which the report of a recorded run has too.
+    pub(super) fn new(
+        replay: Replayed,
+        report: Option<&RunReport>,
+        directory: Option<&Path>,
+        problems: Vec<String>,
+    ) -> Self {
         let sources = |report: &RunReport| {
             report
                 .sources
@@ -148,13 +157,14 @@ impl Summary {
             directory: directory.map(|directory| directory.display().to_string()),
             replay,
             sources: report.map(sources).unwrap_or_default(),
-            rows: report.map(|report| report.rows.clone()).unwrap_or_default(),
-            problems: report.map(|report| report.problems.clone()).unwrap_or_default(),
+            rows_lost: report.map(rows_lost).unwrap_or_default(),
+            rows: report.map(RunReport::rows_kept).unwrap_or_default(),
+            problems: report.map_or(problems, |report| report.problems.clone()),
         }
     }
 
-    pub(super) fn add_problem(&mut self, problem: String) {
-        self.problems.push(problem);
+    pub(super) fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// Whether something that should have been recorded was not.
@@ -177,18 +187,29 @@ impl Summary {
         let rows: Vec<_> = rows
             .map(|(table, rows)| format!("{} {table}", grouped(*rows)))
             .collect();
-        if !rows.is_empty() {
-            let directory = self.directory.as_deref().unwrap_or_default();
-            out.push_str(&format!(
-                "\nrecorded  {}\n          in {directory}\n",
+        if let Some(directory) = self.directory.as_deref() {
+            let rows = if rows.is_empty() {
+                "nothing".to_owned()
+            } else {
                 rows.join(", ")
-            ));
+            };
+            out.push_str(&format!("\nrecorded  {rows}\n          in {directory}\n"));
         }
         for problem in &self.problems {
             out.push_str(&format!("problem   {problem}\n"));
         }
         out
     }
+}
+
+/// Rows that were handed to the formats and that one of them does not hold.
+fn rows_lost(report: &RunReport) -> BTreeMap<String, u64> {
+    let kept = report.rows_kept();
+    let lost = |(table, rows): (&String, &u64)| {
+        let kept = kept.get(table).copied().unwrap_or(0);
+        (rows.saturating_sub(kept) > 0).then(|| (table.clone(), rows.saturating_sub(kept)))
+    };
+    report.rows.iter().filter_map(lost).collect()
 }
 
 impl Source {
@@ -245,7 +266,11 @@ impl Source {
         self.requests(&mut facts);
         self.tokens(&mut facts);
         self.blocks(&mut facts);
-        out.push_str(&format!("{facts}\n\n{}\n", self.latencies()));
+        out.push_str(&format!(
+            "{}\n\n{}\n",
+            facts.trim_fmt(),
+            self.latencies().trim_fmt()
+        ));
         out.push_str(
             "quantiles are within 0.4 %; \"n<299\" marks a quantile that so few values can't support\n",
         );
