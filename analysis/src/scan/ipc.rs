@@ -4,8 +4,9 @@ use super::Scan;
 use super::unit::{Each, Read};
 use crate::error::DamageCause;
 use arrow_array::RecordBatch;
-use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_ipc::reader::StreamReader;
 use arrow_schema::{ArrowError, Schema, SchemaRef};
+use kvlens_schema::stream::Messages;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek, SeekFrom};
 use std::path::Path;
@@ -23,19 +24,16 @@ pub(super) fn read(path: &Path, torn: bool, scan: &Scan<'_>, each: &mut Each<'_>
         Ok(is_file) => is_file,
         Err(cause) => return Ok(Err(cause)),
     };
-    if is_file && !torn {
-        let opened = File::open(path).map_err(DamageCause::from);
-        let reader = opened.and_then(|file| Ok(FileReader::try_new(BufReader::new(file), None)?));
-        return match reader {
-            Ok(reader) => batches(reader, false, scan, each),
-            Err(cause) => Ok(Err(cause)),
-        };
+    // Its footer, of which all lengths would have to be believed, says nothing that the stream before it does not.
+    if is_file && !torn && !ends_as_file(path).unwrap_or(false) {
+        let cause = ArrowError::ParseError("it ends without the footer of an Arrow file".to_owned());
+        return Ok(Err(cause.into()));
     }
-    let file = match after_magic(path, is_file) {
-        Ok(file) => file,
+    let messages = match after_magic(path, is_file) {
+        Ok(messages) => messages,
         Err(cause) => return Ok(Err(cause.into())),
     };
-    match StreamReader::try_new(BufReader::new(file), None) {
+    match StreamReader::try_new(BufReader::new(messages), None) {
         Ok(reader) => batches(reader, torn, scan, each),
         // Not even the schema was flushed: no rows.
         Err(_) if torn => Ok(Ok(())),
@@ -45,8 +43,8 @@ pub(super) fn read(path: &Path, torn: bool, scan: &Scan<'_>, each: &mut Each<'_>
 
 /// The columns; of a stream that ends before they are told, none.
 pub(super) fn schema(path: &Path) -> Result<Option<SchemaRef>, DamageCause> {
-    let file = after_magic(path, begins_as_file(path)?)?;
-    let reader = StreamReader::try_new(BufReader::new(file), None);
+    let messages = after_magic(path, begins_as_file(path)?)?;
+    let reader = StreamReader::try_new(BufReader::new(messages), None);
     Ok(reader.ok().map(|reader| reader.schema()))
 }
 
@@ -58,8 +56,17 @@ fn begins_as_file(path: &Path) -> Result<bool, DamageCause> {
     Ok(head == FILE_MAGIC)
 }
 
+fn ends_as_file(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut tail = Vec::new();
+    let before = file.metadata()?.len().saturating_sub(FILE_MAGIC.len() as u64);
+    file.seek(SeekFrom::Start(before))?;
+    file.read_to_end(&mut tail)?;
+    Ok(tail == FILE_MAGIC)
+}
+
 /// A file without its footer is a stream behind its magic, which is padded up to the first message.
-fn after_magic(path: &Path, is_file: bool) -> io::Result<File> {
+fn after_magic(path: &Path, is_file: bool) -> io::Result<Messages> {
     let mut file = File::open(path)?;
     let mut head = Vec::new();
     if is_file {
@@ -67,7 +74,7 @@ fn after_magic(path: &Path, is_file: bool) -> io::Result<File> {
     }
     let start = head.iter().position(|byte| *byte == CONTINUATION);
     file.seek(SeekFrom::Start(start.unwrap_or(head.len()) as u64))?;
-    Ok(file)
+    Messages::new(file)
 }
 
 fn batches(

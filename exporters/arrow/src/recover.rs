@@ -7,6 +7,7 @@ use arrow_ipc::reader::{FileReader, StreamReader};
 use kvlens_core::record::Table;
 use kvlens_schema::output::check_unlocked;
 use kvlens_schema::recovery::{Recovery, TableRecovery, guarded};
+use kvlens_schema::stream::Messages;
 use kvlens_schema::{RunDir, SchemaError};
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -54,8 +55,9 @@ fn complete(open: &Path, sealed: &Path) -> Result<TableRecovery, ArrowExportErro
     let size = file.metadata().map_err(io("read", open))?.len();
     result.torn_bytes = size;
     seek_stream(&mut file).map_err(io("read", open))?;
+    let messages = Messages::new(file).map_err(io("read", open))?;
     // A file without a whole schema stays: it holds nothing that we could read, and is not ours to throw away.
-    let Some(Ok(mut reader)) = guarded(|| StreamReader::try_new(BufReader::new(file), None)) else {
+    let Some(Ok(mut reader)) = guarded(|| StreamReader::try_new(BufReader::new(messages), None)) else {
         return Ok(result);
     };
     let draft = sealed.with_extension("arrow.tmp");

@@ -7,6 +7,7 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, SchemaRef};
 use kvlens_schema::OutputFile;
 use kvlens_schema::recovery::guarded;
+use kvlens_schema::stream::Messages;
 use std::fs::{self, File};
 use std::io::{BufReader, Seek};
 use std::path::{Path, PathBuf};
@@ -83,7 +84,8 @@ pub(crate) fn salvage(path: &Path) -> Result<Salvage, ParquetError> {
         batches: Vec::new(),
         torn_bytes: size,
     };
-    let Some(Ok(mut reader)) = guarded(|| StreamReader::try_new(BufReader::new(file), None)) else {
+    let messages = Messages::new(file).map_err(io)?;
+    let Some(Ok(mut reader)) = guarded(|| StreamReader::try_new(BufReader::new(messages), None)) else {
         return Ok(salvage);
     };
     salvage.schema = Some(reader.schema());

@@ -12,6 +12,7 @@
 //! | [`manifest`] | `run.json`: the [`RunManifest`] and the exporter that writes it |
 //! | [`output`] | [`OutputFile`]: a file that survives a full disk |
 //! | [`recovery`] | what a recovery reports |
+//! | [`stream`] | how far an Arrow IPC stream can be believed |
 //!
 //! ```
 //! use kvlens_core::{Batch, RunInfo, RunSchema, SourceIndex, SourceInfo, StepRow};
@@ -35,6 +36,7 @@ pub mod recovery;
 mod rows;
 mod samples;
 pub mod schema;
+pub mod stream;
 pub mod table;
 
 pub use error::SchemaError;
