@@ -27,7 +27,7 @@ pub enum AnalysisError {
         source: io::Error,
     },
     /// A path or a pattern leads to no run.
-    #[error("no run under `{}`; name a directory `run_id=…`, one that holds such directories, or a pattern", path.display())]
+    #[error("no run under `{}`: there is no `run.json`; name the directory of a run (`run_id=…`), or one that holds runs", path.display())]
     NoRuns {
         /// The path or the pattern.
         path: PathBuf,

@@ -270,6 +270,8 @@ fn refused_requests_stay_with_the_run() {
         "{inspected}"
     );
     assert!(!inspected.contains("ended well"), "{inspected}");
+    let summed = stdout(&kvlens(&["summary", out.path().to_str().unwrap()]));
+    assert!(summed.contains("2 requests were refused"), "{summed}");
 }
 
 #[test]

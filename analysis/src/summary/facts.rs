@@ -242,6 +242,7 @@ impl Overview<'_> {
         if let Some(rows) = dropped.filter(|rows| *rows > 0) {
             notes.push(format!("the engine had to drop {rows} rows: its queue was full"));
         }
+        notes.extend(end.iter().flat_map(|end| &end.problems).cloned());
         if let Some(end) = end.filter(|end| end.anomalies > 0) {
             notes.push(format!(
                 "{} impossible values were clamped while recording",
