@@ -9,11 +9,12 @@ if ! "$venv/bin/python" -c 'import duckdb, pandas, polars, pyarrow, pyspark' 2>/
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --requirement scripts/reading-runs.txt
 fi
-engines="$*"
-if [ -z "$engines" ]; then
-    engines="duckdb polars pandas kvlens"
+# Not `engines`: that is what scripts/engines.sh builds.
+asked="$*"
+if [ -z "$asked" ]; then
+    asked="duckdb polars pandas kvlens"
     command -v java >/dev/null || apt-get install -q -y openjdk-17-jre-headless >/dev/null 2>&1 || true
-    if command -v java >/dev/null; then engines="$engines spark"; else echo "skipped spark: no Java"; fi
+    if command -v java >/dev/null; then asked="$asked spark"; else echo "skipped spark: no Java"; fi
 fi
 if [ -z "${KVLENS:-}" ]; then
     . scripts/engines.sh
@@ -26,4 +27,4 @@ for seed in 1 2; do
         --conversations $((seed * 150)) --quiet
 done
 # shellcheck disable=SC2086
-exec "$venv/bin/python" scripts/reading_runs.py docs/reading-runs.md "$KVLENS" build/snippet-runs $engines
+exec "$venv/bin/python" scripts/reading_runs.py docs/reading-runs.md "$KVLENS" build/snippet-runs $asked

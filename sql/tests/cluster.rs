@@ -43,7 +43,7 @@ async fn cluster() -> String {
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {
             assert!(
-                began.elapsed() < Duration::from_secs(60),
+                began.elapsed() < Duration::from_secs(90),
                 "the executor does not listen"
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
