@@ -3,7 +3,8 @@
 use crate::error::ArrowExportError;
 use crate::file::{IpcFile, ipc};
 use crate::writer::EXTENSION;
-use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_ipc::reader::StreamReader;
+use arrow_schema::ArrowError;
 use kvlens_core::record::Table;
 use kvlens_schema::output::check_unlocked;
 use kvlens_schema::recovery::{Recovery, TableRecovery, guarded};
@@ -97,10 +98,20 @@ fn remove(path: &Path) -> Result<(), ArrowExportError> {
     }
 }
 
+/// Rows of a complete file, read as the stream that it is: its footer's lengths are not believed.
 fn count(path: &Path) -> Result<u64, ArrowExportError> {
-    let file = File::open(path).map_err(|e| SchemaError::io("read", path, e))?;
-    let mut reader = FileReader::try_new_buffered(file, Some(Vec::new())).map_err(ipc(path))?;
-    reader.try_fold(0, |rows, batch| {
-        Ok(rows + batch.map_err(ipc(path))?.num_rows() as u64)
+    let io = |e| SchemaError::io("read", path, e);
+    let mut file = File::open(path).map_err(io)?;
+    seek_stream(&mut file).map_err(io)?;
+    let messages = Messages::new(file).map_err(io)?;
+    let rows = guarded(|| {
+        let mut reader = StreamReader::try_new(BufReader::new(messages), None).map_err(ipc(path))?;
+        reader.try_fold(0, |rows, batch| {
+            Ok(rows + batch.map_err(ipc(path))?.num_rows() as u64)
+        })
+    });
+    rows.unwrap_or_else(|| {
+        let nonsense = ArrowError::ParseError("its bytes make no sense".to_owned());
+        Err(ipc(path)(nonsense))
     })
 }
