@@ -33,7 +33,7 @@ pub enum AnalysisError {
         path: PathBuf,
     },
     /// One run was asked for and there are several.
-    #[error("`{}` holds {count} runs; name one of them, such as `{}`, or a job of several: `{}`", path.display(), first.display(), path.join("job=ID").display())]
+    #[error("`{}` holds {count} runs; name one of them, such as `{}`{}", path.display(), first.display(), or_a_job(path))]
     ManyRuns {
         /// The path.
         path: PathBuf,
@@ -203,6 +203,15 @@ pub enum AnalysisError {
     /// A worker thread died.
     #[error("a reading thread panicked; this is a defect")]
     Worker,
+}
+
+/// How to ask for the runs of a job; a pattern is no place to look for one.
+fn or_a_job(path: &Path) -> String {
+    if path.is_dir() {
+        format!(", or a job of several: `{}`", path.join("job=ID").display())
+    } else {
+        String::new()
+    }
 }
 
 fn listed(names: &[String]) -> String {

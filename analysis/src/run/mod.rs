@@ -42,12 +42,12 @@ pub struct Run {
 impl Run {
     /// Opens a run: its directory, its `run.json`, or a directory with this one run in it; or a whole job as one run: a
     /// directory that holds the runs of one job and no others, or `DIRECTORY/job=ID` for the runs of that job among all
-    /// that the directory holds.
+    /// that the directory holds. A pattern (`runs/*/run_id=a*`) stands for the directories that it matches.
     ///
     /// # Errors
     /// [`AnalysisError::Layout`] for a manifest that is newer or unreadable, [`AnalysisError::NoRuns`] where there is
     /// none, [`AnalysisError::ManyRuns`] where there are several and not of one job, [`AnalysisError::UnknownJob`] where
-    /// none is of the job.
+    /// none is of the job, [`AnalysisError::Pattern`] for a bad pattern.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_as(path, None)
     }
@@ -71,9 +71,11 @@ impl Run {
                     }
                 });
             }
-            let source = fs::metadata(dir).err();
-            let source = source.unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
-            return Err(AnalysisError::io("read", dir, source));
+            if !is_pattern(dir) {
+                let source = fs::metadata(dir).err();
+                let source = source.unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
+                return Err(AnalysisError::io("read", dir, source));
+            }
         }
         if dir.join(MANIFEST).is_file() {
             return Self::open_dir(dir, format);
@@ -83,7 +85,7 @@ impl Run {
                 path: dir.to_path_buf(),
             });
         }
-        match find(dir)?.as_slice() {
+        match find_all(dir)?.as_slice() {
             [] => Err(AnalysisError::NoRuns {
                 path: dir.to_path_buf(),
             }),
@@ -262,14 +264,8 @@ impl Runs {
     }
 
     fn open_all(path: &Path) -> Result<Self> {
-        let mut dirs = Vec::new();
-        for start in starts(path)? {
-            dirs.extend(find(&start)?);
-        }
-        dirs.sort();
-        dirs.dedup();
         let mut out = Self::default();
-        for dir in dirs {
+        for dir in find_all(path)? {
             match Run::open_dir(&dir, None) {
                 Ok(run) => out.runs.push(run),
                 Err(error) => out.refused.push((dir, error)),
@@ -375,6 +371,22 @@ fn starts(path: &Path) -> Result<Vec<PathBuf>> {
     })?;
     // A directory that may not be listed matches nothing.
     Ok(paths.flatten().filter(|path| path.is_dir()).collect())
+}
+
+/// Whether a path that is not there may be meant as a pattern.
+pub fn is_pattern(path: &Path) -> bool {
+    path.to_string_lossy().contains(['*', '?', '[']) && !path.exists()
+}
+
+/// Every run under a directory, or under those that a pattern matches.
+fn find_all(path: &Path) -> Result<Vec<PathBuf>> {
+    let mut dirs = Vec::new();
+    for start in starts(path)? {
+        dirs.extend(find(&start)?);
+    }
+    dirs.sort();
+    dirs.dedup();
+    Ok(dirs)
 }
 
 /// Every run under a directory, itself included.

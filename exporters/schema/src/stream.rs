@@ -113,3 +113,88 @@ impl Seek for Messages {
         Ok(self.at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{RecordBatch, UInt64Array};
+    use arrow_ipc::reader::StreamReader;
+    use arrow_ipc::writer::StreamWriter;
+    use arrow_schema::{DataType, Field, Schema};
+    use std::io::Write;
+    use std::sync::Arc;
+
+    const ROWS: u64 = 10;
+
+    /// A stream of three batches, and where each message begins or the stream ends.
+    fn stream() -> (Vec<u8>, Vec<usize>) {
+        let schema = Arc::new(Schema::new(vec![Field::new("step", DataType::UInt64, false)]));
+        let column = Arc::new(UInt64Array::from_iter_values(0..ROWS));
+        let batch = RecordBatch::try_new(schema.clone(), vec![column]).unwrap();
+        let mut writer = StreamWriter::try_new(Vec::new(), &schema).unwrap();
+        let mut bounds = vec![0, writer.get_ref().len()];
+        for _ in 0..3 {
+            writer.write(&batch).unwrap();
+            bounds.push(writer.get_ref().len());
+        }
+        (writer.into_inner().unwrap(), bounds)
+    }
+
+    fn messages(bytes: &[u8]) -> Messages {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file.rewind().unwrap();
+        Messages::new(file).unwrap()
+    }
+
+    /// How many batches can be read, and whether that ends in an error.
+    fn batches(bytes: &[u8]) -> (usize, bool) {
+        let Ok(reader) = StreamReader::try_new(messages(bytes), None) else {
+            return (0, true);
+        };
+        let read: Vec<_> = reader.collect();
+        let good = read.iter().flatten();
+        (good.count(), read.iter().any(Result::is_err))
+    }
+
+    #[test]
+    fn a_whole_stream_is_read_to_its_last_byte() {
+        let (bytes, _) = stream();
+        let mut read = Vec::new();
+        messages(&bytes).read_to_end(&mut read).unwrap();
+        assert_eq!(read, bytes);
+        assert_eq!(batches(&bytes), (3, false));
+    }
+
+    #[test]
+    fn a_stream_cut_anywhere_gives_its_whole_messages() {
+        let (bytes, bounds) = stream();
+        for cut in 0..bytes.len() {
+            let whole = bounds[2..].iter().filter(|end| **end <= cut).count();
+            assert_eq!(batches(&bytes[..cut]).0, whole, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_says_more_than_the_file_holds_is_not_begun() {
+        let (mut bytes, bounds) = stream();
+        let second = bounds[2];
+        let body = i64::try_from(ROWS * 8).unwrap().next_multiple_of(64);
+        let metadata = &bytes[second..bounds[3]];
+        let at = metadata
+            .windows(8)
+            .position(|window| window == body.to_le_bytes());
+        let at = second + at.expect("the length of the body");
+        for lie in [body + 1 << 20, i64::MAX, -1] {
+            bytes[at..at + 8].copy_from_slice(&lie.to_le_bytes());
+            let mut read = Vec::new();
+            messages(&bytes).read_to_end(&mut read).unwrap();
+            assert!(
+                (second..second + 16).contains(&read.len()),
+                "{lie}: {} bytes",
+                read.len()
+            );
+            assert_eq!(batches(&bytes), (1, true), "{lie}");
+        }
+    }
+}

@@ -6,9 +6,11 @@ use super::remote::local;
 use super::{Outcome, print};
 use kvlens_analysis::compare::{Condition, compare as compare_runs};
 use kvlens_analysis::kv::{ShardsOptions, answers};
+use kvlens_analysis::run::is_pattern;
 use kvlens_analysis::summary::summary as summarise;
 use kvlens_analysis::why::{Which, why as explain};
-use kvlens_analysis::{AnalysisError, Run, ScanOptions};
+use kvlens_analysis::{AnalysisError, Run, Runs, ScanOptions};
+use std::path::{Path, PathBuf};
 
 pub(super) fn summary(args: &SummaryArgs) -> Result<Outcome, CliError> {
     let run = open(&args.run)?;
@@ -56,11 +58,13 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Outcome, CliError> {
         .iter()
         .map(|text| Condition::parse(text).map_err(|error| wrong(text, error)))
         .collect::<Result<_, _>>()?;
-    let runs: Vec<Run> = args
-        .runs
-        .iter()
-        .map(|path| open(path))
-        .collect::<Result<_, _>>()?;
+    let runs = open_each(&args.runs)?;
+    if runs.len() < 2 {
+        return Err(CliError::Usage {
+            option: args.runs.iter().map(|path| path.display().to_string()).collect(),
+            source: AnalysisError::TooFewRuns { given: runs.len() }.into(),
+        });
+    }
     let found = compare_runs(&runs.iter().collect::<Vec<_>>(), args.read.options()).map_err(failed)?;
     print(
         &args
@@ -80,8 +84,39 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Outcome, CliError> {
     })
 }
 
-pub(super) fn open(path: &std::path::Path) -> Result<Run, CliError> {
+pub(super) fn open(path: &Path) -> Result<Run, CliError> {
     Run::open(local(path)?).map_err(failed)
+}
+
+/// The runs that paths name: one each, or those that a pattern matches.
+pub(super) fn open_each(paths: &[PathBuf]) -> Result<Vec<Run>, CliError> {
+    let mut runs = Vec::new();
+    for path in paths {
+        if is_pattern(path) {
+            runs.extend(open_all(path)?);
+        } else {
+            runs.push(open(path)?);
+        }
+    }
+    Ok(runs)
+}
+
+/// A run, a job as one, or every run of a directory or a pattern.
+pub(super) fn open_all(path: &Path) -> Result<Vec<Run>, CliError> {
+    let path = &local(path)?;
+    match Run::open(path) {
+        Err(AnalysisError::ManyRuns { .. }) => {
+            let mut runs = Runs::open(path).map_err(failed)?;
+            match runs.take_refused().into_iter().next() {
+                Some((path, error)) => Err(CliError::failed(
+                    format!("can't read the run {}", path.display()),
+                    error,
+                )),
+                None => Ok(runs.into_iter().collect()),
+            }
+        }
+        opened => Ok(vec![opened.map_err(failed)?]),
+    }
 }
 
 /// What reading gives, in a command that has `--skip-damaged`.

@@ -225,7 +225,7 @@ pub(super) struct DirArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct CompactArgs {
-    /// Runs, directories of runs, or jobs (`DIR/job=ID`, or a directory with the runs of one job).
+    /// Runs, directories of runs, patterns, or jobs (`DIR/job=ID`, or a directory with the runs of one job).
     #[arg(required = true, value_name = "RUN")]
     pub(super) runs: Vec<PathBuf>,
     /// Directory that receives the new runs, as `run_id=ID`.
@@ -326,7 +326,7 @@ pub(super) struct CacheArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// A run, finished or not; several are laid over each other, and compared with the first.
+    /// A run, finished or not; several, or those of a pattern, are laid over each other, and compared with the first.
     #[arg(required = true)]
     pub(super) runs: Vec<PathBuf>,
     /// The HTML file; `-` for the standard output. With --svg or --png the directory of their files [default: report.html,
@@ -387,8 +387,8 @@ fn share(text: &str) -> Result<f64, String> {
 
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
-    /// Two runs or more, or their URLs; the first is the baseline.
-    #[arg(required = true, num_args = 2..)]
+    /// Two runs or more, their URLs, or a pattern; the first is the baseline.
+    #[arg(required = true)]
     pub(super) runs: Vec<PathBuf>,
     /// Exit with 4 if this holds for a run, such as `ttft_p99>+5%`; can be given several times.
     #[arg(long, value_name = "CONDITION")]

@@ -1,14 +1,13 @@
 //! `kvlens compact`.
 
+use super::analyse::open_all;
 use super::args::CompactArgs;
 use super::error::CliError;
 use super::number::{bytes, grouped};
-use super::remote::local;
 use super::{Outcome, print};
-use kvlens_analysis::{Run, Runs};
+use kvlens_analysis::Run;
 use kvlens_compact::{CompactOptions, Compacted, compact};
 use serde_json::{Value, json};
-use std::path::Path;
 
 pub(super) fn run(args: &CompactArgs) -> Result<Outcome, CliError> {
     let mut options = CompactOptions::default();
@@ -18,7 +17,7 @@ pub(super) fn run(args: &CompactArgs) -> Result<Outcome, CliError> {
     let mut all = Vec::new();
     let mut kept = Vec::new();
     for path in &args.runs {
-        for run in open(&local(path)?)? {
+        for run in open_all(path)? {
             let failed = |error| CliError::failed(format!("can't compact {}", run.dir().display()), error);
             let done = compact(&run, &args.out, &options).map_err(failed)?;
             all.push((as_text(&run, &done), as_json(&run, &done)));
@@ -38,24 +37,6 @@ pub(super) fn run(args: &CompactArgs) -> Result<Outcome, CliError> {
         return print(&format!("{all:#}\n"));
     }
     print(&all.into_iter().map(|(text, _)| text).collect::<String>())
-}
-
-/// A run, a job as one, or every run of a directory.
-fn open(path: &Path) -> Result<Vec<Run>, CliError> {
-    let failed = |error| CliError::failed("can't read the run", error);
-    match Run::open(path) {
-        Err(kvlens_analysis::AnalysisError::ManyRuns { .. }) => {
-            let runs = Runs::open(path).map_err(failed)?;
-            match runs.refused().first() {
-                Some((path, error)) => Err(CliError::failed(
-                    format!("can't read the run {}", path.display()),
-                    error.to_string(),
-                )),
-                None => Ok(runs.into_iter().collect()),
-            }
-        }
-        opened => Ok(vec![opened.map_err(failed)?]),
-    }
 }
 
 fn as_text(run: &Run, done: &Compacted) -> String {

@@ -1,12 +1,12 @@
 //! `kvlens report`: runs as a page to look at, or as single plots.
 
-use super::analyse::{failed, open, scan_options};
+use super::analyse::{failed, open_each, scan_options};
 use super::args::ReportArgs;
 use super::error::CliError;
 use super::number::bytes;
 use super::{Outcome, print};
+use kvlens_analysis::AnalysisError;
 use kvlens_analysis::report::{Plot, Report};
-use kvlens_analysis::{AnalysisError, Run};
 use std::path::Path;
 
 /// Where the page goes unless said otherwise.
@@ -15,11 +15,7 @@ const PAGE: &str = "report.html";
 const ALL: &str = "all";
 
 pub(super) fn run(args: &ReportArgs) -> Result<Outcome, CliError> {
-    let runs: Vec<Run> = args
-        .runs
-        .iter()
-        .map(|path| open(path))
-        .collect::<Result<_, _>>()?;
+    let runs = open_each(&args.runs)?;
     let options = scan_options(args.skip_damaged, args.threads);
     let report = Report::read(&runs.iter().collect::<Vec<_>>(), options).map_err(failed)?;
     if !args.svg.is_empty() || !args.png.is_empty() {
