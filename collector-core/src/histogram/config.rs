@@ -29,8 +29,8 @@ impl Config {
         max_value_power: 44,
     };
 
-    /// Three buckets: what a model checker can walk.
-    #[cfg(all(test, loom))]
+    /// Three buckets: what a model checker can walk, and Miri, which looks at every one at every access.
+    #[cfg(any(miri, all(test, loom)))]
     pub(crate) const MODEL: Self = Self {
         grouping_power: 0,
         max_value_power: 2,

@@ -19,10 +19,10 @@ use super::sync::{AtomicU64, Ordering};
 use crate::histogram::Config;
 
 /// The bucket layout of every recorded histogram: [`Config::DEFAULT`]. A constant, so that the index is too.
-#[cfg(not(all(test, loom)))]
+#[cfg(not(any(miri, all(test, loom))))]
 pub(super) const LAYOUT: Config = Config::DEFAULT;
 
-#[cfg(all(test, loom))]
+#[cfg(any(miri, all(test, loom)))]
 pub(super) const LAYOUT: Config = Config::MODEL;
 
 pub(super) const BUCKETS: usize = LAYOUT.buckets();
