@@ -179,7 +179,7 @@ mod tests {
     fn a_message_that_says_more_than_the_file_holds_is_not_begun() {
         let (mut bytes, bounds) = stream();
         let second = bounds[2];
-        let body = i64::try_from(ROWS * 8).unwrap().next_multiple_of(64);
+        let body = i64::try_from((ROWS * 8).next_multiple_of(64)).unwrap();
         let metadata = &bytes[second..bounds[3]];
         let at = metadata
             .windows(8)
