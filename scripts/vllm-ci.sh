@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Real vLLM, V1 and V0: installs it, builds and installs the wheel, runs the tests in it. Ends with pytest's summary.
 #
-#   scripts/vllm-ci.sh [v1] [v0]         both unless given
+#   scripts/vllm-ci.sh [v1] [v0] [middle]    v1 and v0 unless given; see scripts/vllm-env.sh
 #
 # KVLENS_SLOW=1 adds the tests that CI leaves out; KVLENS_PYTEST: more options for pytest (-n 1: one test at a
 # time). Everything is under build/, and environments that are complete are not made again.

@@ -58,6 +58,7 @@ def test_kill_9_loses_nothing_that_was_flushed(start, runs):
         llm = LLM(**BASE)
         run = kvlens.attach(llm, out=os.environ["RUNS"], interval=0.1)
         llm.generate(PROMPTS, sampling(10), use_tqdm=False)
+        time.sleep(0.3)      # ten tokens can take less than the time to the first sample
         run.flush()
         print("FLUSHED", flush=True)
         while True:
