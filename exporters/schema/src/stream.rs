@@ -185,7 +185,7 @@ mod tests {
             .windows(8)
             .position(|window| window == body.to_le_bytes());
         let at = second + at.expect("the length of the body");
-        for lie in [body + 1 << 20, i64::MAX, -1] {
+        for lie in [body + (1 << 20), i64::MAX, -1] {
             bytes[at..at + 8].copy_from_slice(&lie.to_le_bytes());
             let mut read = Vec::new();
             messages(&bytes).read_to_end(&mut read).unwrap();
