@@ -16,7 +16,8 @@ only=(-m "not slow")
 [ -z "${KVLENS_SLOW:-}" ] || only=()
 # Or every test would compile all that it imports, which takes longer than the test.
 unset PYTHONDONTWRITEBYTECODE
-export KVLENS_TEST_MODEL="$root/build/tiny" OMP_NUM_THREADS=1
+# vLLM 0.16 refuses two engines on a machine without NUMA nodes unless threads are left unbound.
+export KVLENS_TEST_MODEL="$root/build/tiny" OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind
 # The command that makes a killed run whole, if it was built.
 export KVLENS_COMMAND="${KVLENS_COMMAND:-$root/target/release/kvlens}"
 status=0
