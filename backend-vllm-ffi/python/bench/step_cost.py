@@ -10,6 +10,7 @@ requests also finished, and as many began.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -154,29 +155,32 @@ def throughput(given):
     manager = llm.llm_engine.logger_manager
     without = list(manager.stat_loggers)
     session = kvlens.attach(llm, out=tempfile.mkdtemp())
-    with_ours = list(manager.stat_loggers)
-    sampling = SamplingParams(max_tokens=200, temperature=0.0, ignore_eos=True)
+    # The control is a second run without: what it differs by is noise.
+    loggers = {"with": list(manager.stat_loggers), "without": without, "control": without}
+    sampling = SamplingParams(max_tokens=given.tokens, temperature=0.0, ignore_eos=True)
     prompts = [f"request number {at}" for at in range(given.requests)]
     llm.generate(prompts, sampling, use_tqdm=False)
-    pairs = []
+    turns = []
     for turn in range(given.pairs):
-        pair = {}
-        for name in (("without", "with") if turn % 2 else ("with", "without")):
-            manager.stat_loggers[:] = with_ours if name == "with" else without
+        found = {}
+        # Each comes first, second and last as often as the others.
+        for name in itertools.islice(itertools.cycle(loggers), turn % 3, turn % 3 + 3):
+            manager.stat_loggers[:] = loggers[name]
             # The engine core and the collector's threads are in this process: its CPU time is the whole cost.
             began, cpu = time.perf_counter(), time.process_time()
             llm.generate(prompts, sampling, use_tqdm=False)
-            pair[name] = (given.requests * 200 / (time.perf_counter() - began), time.process_time() - cpu)
-        pairs.append((pair["without"], pair["with"]))
-        print(f"pair {turn}: without {pair['without'][0]:.0f} tokens/s, {pair['without'][1]:.2f} s CPU; "
-              f"with {pair['with'][0]:.0f}, {pair['with'][1]:.2f}", flush=True)
+            found[name] = (given.requests * given.tokens / (time.perf_counter() - began), time.process_time() - cpu)
+        turns.append(found)
+        print(f"turn {turn}: " + "; ".join(f"{name} {found[name][0]:.0f} tokens/s, {found[name][1]:.2f} s CPU"
+                                           for name in loggers), flush=True)
     session.close()
     for at, what in enumerate(("tokens/s", "user+sys CPU")):
-        changes = [100 * (ours[at] / theirs[at] - 1) for theirs, ours in pairs]
-        spread = statistics.stdev(changes)
-        print(f"{what}: median {statistics.median(changes):+.2f} %, mean {statistics.mean(changes):+.2f} % "
-              f"+- {spread / len(changes) ** 0.5:.2f} (standard error)")
-    return pairs
+        for name in ("with", "control"):
+            changes = [100 * (found[name][at] / found["without"][at] - 1) for found in turns]
+            spread = statistics.stdev(changes)
+            print(f"{what}, {name} against without: median {statistics.median(changes):+.2f} %, "
+                  f"mean {statistics.mean(changes):+.2f} % +- {spread / len(changes) ** 0.5:.2f} (standard error)")
+    return turns
 
 
 def main():
@@ -187,6 +191,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=4000)
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--requests", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=900)
     parser.add_argument("--json")
     given = parser.parse_args()
     import vllm
